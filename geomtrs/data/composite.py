@@ -1,0 +1,88 @@
+"""Training pairs from real pixels: crops of labelled pairs, and single dates with labelled pieces laid in.
+
+Every pixel carries a raw label and the number of the rule that reads it (`labels.py`), so labels of different sets
+meet in one picture and each stays true only of what its set labels.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+CROP_PX = 256
+TARGET_STRIDE = 2  # labels are compared at half resolution
+
+
+@dataclass
+class Scene:
+    """One date under construction: pixels and labels of the same (H, W)."""
+
+    image: NDArray[np.uint8]  # (H, W, 3)
+    raw: NDArray[np.uint8]  # (H, W) label as its set writes it
+    rule: NDArray[np.uint8]  # (H, W) number of the rule that reads `raw`
+
+    def copy(self) -> Scene:
+        """A scene that may be drawn on."""
+        return Scene(self.image.copy(), self.raw.copy(), self.rule.copy())
+
+
+def crop(plane: NDArray[np.uint8], top: float, left: float, side: float, *, nearest: bool) -> NDArray[np.uint8]:
+    """A square of `side` source pixels, resampled to CROP_PX; outside the plane it is reflected."""
+    height, width = plane.shape[:2]
+    pad = max(0, int(np.ceil(max(-top, -left, top + side - height, left + side - width))) + 1)
+    if pad:
+        plane = np.pad(plane, ((pad, pad), (pad, pad), (0, 0))[: plane.ndim], mode="symmetric")
+    box = (left + pad, top + pad, left + pad + side, top + pad + side)
+    method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
+    return np.array(Image.fromarray(plane).resize((CROP_PX, CROP_PX), method, box=box))
+
+
+def piece_mask(scene: Scene, present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Where to cut a piece: some components of what is `present`, grown by a few pixels, else a random blob."""
+    if present.any() and rng.random() < 0.85:
+        labels, count = ndimage.label(present)
+        keep = rng.random(count + 1) < rng.choice([0.3, 0.6, 1.0])
+        keep[int(rng.integers(1, count + 1))] = True
+        keep[0] = False
+        return ndimage.binary_dilation(keep[labels], iterations=int(rng.integers(1, 5)))
+    noise = ndimage.zoom(rng.standard_normal((6, 6)), CROP_PX / 6, order=3)[:CROP_PX, :CROP_PX]
+    return np.asarray(noise > np.quantile(noise, rng.uniform(0.7, 0.95)))
+
+
+def lay_in(base: Scene, donor: Scene, mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
+    """The masked part of the donor replaces that of the base, with a soft edge and partly matched colour."""
+    if not mask.any():
+        return
+    piece = donor.image.astype(np.float32)
+    match = rng.uniform(0, 0.5)
+    piece += match * (base.image[mask].mean(0) - donor.image[mask].mean(0))
+    soft = ndimage.uniform_filter(mask.astype(np.float32), int(rng.integers(1, 6)))[..., None]
+    base.image = np.clip(base.image * (1 - soft) + piece * soft, 0, 255).astype(np.uint8)
+    base.raw[mask], base.rule[mask] = donor.raw[mask], donor.rule[mask]
+
+
+def light(image: NDArray[np.uint8], rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
+    """The same ground under other light: gain, gamma, cast and haze per band; at times blur, noise or JPEG."""
+    gamma = np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.06 * strength, 3))
+    gain = np.exp(rng.normal(0, 0.15 * strength)) * np.exp(rng.normal(0, 0.07 * strength, 3))
+    haze = np.clip(rng.normal(0, 0.06 * strength), -0.1, 0.25)
+    ramp = np.linspace(0, 1, 256)[:, None]
+    table = np.clip((ramp**gamma * gain * (1 - abs(haze)) + haze) * 255, 0, 255).astype(np.uint8)  # (256, 3)
+    out = np.stack([table[image[..., c], c] for c in range(3)], -1)
+    if rng.random() < 0.15 * strength:
+        grey = out.mean(-1, keepdims=True)
+        out = np.clip(grey + (out - grey) * rng.uniform(0, 1.3), 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        out = np.asarray(Image.fromarray(out).filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3))))
+    if rng.random() < 0.2:
+        out = np.clip(out + rng.normal(0, rng.uniform(2, 9), out.shape), 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        buffer = io.BytesIO()
+        Image.fromarray(out).save(buffer, "JPEG", quality=int(rng.integers(35, 90)))
+        out = np.asarray(Image.open(buffer))
+    return out

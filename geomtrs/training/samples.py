@@ -1,0 +1,304 @@
+"""Endless training batches from a pack of labelled tiles: images, and what is true of them for K questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, lay_in, light, piece_mask
+from geomtrs.data.pairs import Pack, Sample
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
+from geomtrs.nn.mask_decoder import DIRECTIONS
+
+QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
+APPEARED, DISAPPEARED, CHANGED, REPLACED = range(len(DIRECTIONS))
+
+# Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
+ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
+NOT_ASSUMED = {"drawn", "landsat_worldcover", "river_floods", "timelapse_weak/columbia", "xbd_guatemala"}
+
+# How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
+WEIGHTS: Mapping[str, float] = {
+    "levir_cd": 5, "levir_cd_more": 3, "gz_cd": 4, "fotbcd": 1, "river_floods": 4, "naip_potholes": 1.2, "urban_trees_ca": 2.5,
+    "airchange": 1, "dsifn": 0.8, "dsifn_cities": 0.2, "joplin_tornado": 0.7, "kahramanmaras_quake": 0.8, "karabuk_fires": 1.2,
+    "cd_figures": 0.6, "cd_samples": 0.3, "timelapse_weak": 0.8, "xbd_guatemala": 0.4, "flood_aerial": 0.5, "dronedeploy": 0.7,
+    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 0.7, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
+    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 1.6, "coast_water": 0.5, "drawn": 6,
+}  # fmt: skip
+
+# Sets of like ground resolution lend each other pieces.
+_FINE = {"dronedeploy", "estonia_objects", "kampala_buildings", "gsi_roads", "gsi_solar", "swiss_drone", "oil_palm", "drone_cars",
+         "ca_pools", "cil_roads", "loveda_potsdam_samples", "fotbcd"}  # fmt: skip
+_COARSE = {"amazon_forest", "india_s2", "korea_s2", "landsat_worldcover", "river_floods", "karabuk_fires", "dsifn_cities", "timelapse_weak"}
+
+_MASK_PRESENT, _MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A thing (or ANYTHING), a direction by number, and for replacements the thing before."""
+
+    thing: int
+    direction: int
+    source: int = -1
+
+
+def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
+    """Rule numbers by key, and all their tables (rules, things, 256); number 0 knows nothing."""
+    tables = [np.full((len(THINGS), 256), UNKNOWN, np.uint8)]
+    numbers = {}
+    for key, rule in RULES.items():
+        table = rule.tables()
+        if key not in NOT_ASSUMED:
+            for thing in ASSUMED_ABSENT:
+                row = table[THINGS.index(thing)]
+                if (row == UNKNOWN).all():
+                    row[:] = ABSENT
+        numbers[key] = len(tables)
+        tables.append(table)
+    for thing in sorted(set(MASK_MEANS.values()) - {"anything"}):
+        table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
+        table[THINGS.index(thing), _MASK_PRESENT] = PRESENT
+        table[THINGS.index(thing), _MASK_ABSENT] = ABSENT
+        for other in ASSUMED_ABSENT:
+            table[THINGS.index(other)] = ABSENT
+        numbers[f"mask/{thing}"] = len(tables)
+        tables.append(table)
+    return numbers, np.stack(tables)
+
+
+RULE_NUMBERS, RULE_TABLES = _rules()
+
+
+class PairSampler:
+    """Draws pairs of dates with their labels; the only state is the pack and a generator."""
+
+    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train") -> None:
+        """`split` of the samples that are drawn."""
+        self.pack, self.rng = pack, rng
+        self.by_set: dict[str, list[Sample]] = {}
+        for sample in pack.samples:
+            if sample.split == split:
+                self.by_set.setdefault(sample.set, []).append(sample)
+        self.sets = sorted(self.by_set)
+        weights = np.array([WEIGHTS.get(name, 1.0) for name in self.sets])
+        self.probabilities = weights / weights.sum()
+
+    def draw(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Question], NDArray[np.uint8], NDArray[np.uint8]]:
+        """One pair: images (2, 3, H, W), states of the asked thing at both dates (K, 2, h, w), questions, states of the answer
+        (K, h, w), existence (K,): each ABSENT, PRESENT or UNKNOWN."""
+        rng = self.rng
+        name = self.sets[rng.choice(len(self.sets), p=self.probabilities)]
+        sample = self._pick(name)
+        before, after, still = self._read(sample)
+        laid = np.zeros((CROP_PX, CROP_PX), bool)
+        if sample.offsets[1] < 0 or rng.random() < 0.2:
+            laid = self._compose(name, before, after)
+        if rng.random() < (0.5 if sample.offsets[1] < 0 or name == "drawn" else 0.3):
+            before, after = after, before
+        strength = 1.0 if sample.offsets[1] < 0 else 0.6
+        images = np.stack([light(before.image, rng, strength), light(after.image, rng, strength)])
+        step = slice(TARGET_STRIDE // 2, None, TARGET_STRIDE)
+        states = [RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1) for scene in (before, after)]
+        anything = _anything(sample, before, after, still, laid)[step, step]
+        still = (still & ~laid)[step, step]
+        questions = self._ask(*states, still, anything)
+        presence, answers, existence = _answers(questions, *states, still, anything)
+        flips, turns = rng.random() < 0.5, int(rng.integers(4))
+
+        def turn(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return np.rot90(x[..., ::-1] if flips else x, turns, (-2, -1))
+
+        return (np.ascontiguousarray(turn(images.transpose(0, 3, 1, 2))), np.ascontiguousarray(turn(presence)), questions,
+                np.ascontiguousarray(turn(answers)), existence)  # fmt: skip
+
+    def _pick(self, name: str) -> Sample:
+        samples = self.by_set[name]
+        return samples[int(self.rng.integers(len(samples)))]
+
+    def _read(self, sample: Sample) -> tuple[Scene, Scene, NDArray[np.bool_]]:
+        """A crop of both dates (the same twice for a single date) and where its set says that nothing changed."""
+        rng = self.rng
+        side = min(CROP_PX / rng.uniform(0.7, 1.6), max(sample.height, sample.width) * 1.05)
+        top = rng.uniform(min(0, sample.height - side), max(0, sample.height - side))
+        left = rng.uniform(min(0, sample.width - side), max(0, sample.width - side))
+        aside = rng.normal(0, 0.7, 2)  # registration differs between dates
+
+        def take(plane: str, *, shift: bool = False) -> NDArray[np.uint8] | None:
+            pixels = self.pack.plane(sample, plane)
+            dy, dx = aside if shift else (0.0, 0.0)
+            return None if pixels is None else crop(pixels, top + dy, left + dx, side, nearest=plane not in "AB")
+
+        image_a, image_b = take("A"), take("B", shift=True)
+        assert image_a is not None
+        if image_b is None:
+            image_b = take("A", shift=True)
+            assert image_b is not None
+        mask, label_a, label_b = take("mask"), take("labelA"), take("labelB")
+        rule = rule_of(sample.set, sample.name)
+        zero = np.zeros((CROP_PX, CROP_PX), np.uint8)
+        still = np.zeros((CROP_PX, CROP_PX), bool) if mask is None else mask == 0
+        if rule is not None and label_a is not None:
+            key = f"{sample.set}/{sample.name.split('_')[0]}"
+            number = np.full_like(zero, RULE_NUMBERS[key if key in RULE_NUMBERS else sample.set])
+            second = label_b if label_b is not None else (label_a if sample.offsets[1] < 0 else zero + 255)
+            return Scene(image_a, label_a, number), Scene(image_b, second, number.copy()), still
+        thing = MASK_MEANS.get(sample.set, "anything")
+        if thing == "anything" or sample.name.startswith("sysu"):
+            return Scene(image_a, zero, zero.copy()), Scene(image_b, zero.copy(), zero.copy()), still
+        number = np.full_like(zero, RULE_NUMBERS[f"mask/{thing}"])
+        raw_a, raw_b = zero.copy(), zero.copy()
+        if sample.direction in ("appear", "disappear") and mask is not None:
+            first, last = (raw_a, raw_b) if sample.direction == "appear" else (raw_b, raw_a)
+            first[mask > 0], last[mask > 0] = _MASK_ABSENT, _MASK_PRESENT
+        return Scene(image_a, raw_a, number), Scene(image_b, raw_b, number.copy()), still
+
+    def _compose(self, name: str, before: Scene, after: Scene) -> NDArray[np.bool_]:
+        """Lays pieces of other pictures into one date or into both; where only one has them, which is a change."""
+        rng = self.rng
+        laid = np.zeros((CROP_PX, CROP_PX), bool)
+        group = next((g for g in (_FINE, _COARSE) if name in g), None)
+        near = [s for s in self.sets if (s in group if group else s not in _FINE | _COARSE)]
+        for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
+            lender = name if rng.random() < 0.4 else near[int(rng.integers(len(near)))]
+            donor, _, _ = self._read(self._pick(lender))
+            states = RULE_TABLES[donor.rule[0, 0], :, donor.raw]  # one rule a donor
+            things = [t for t in range(len(THINGS)) if (states[..., t] == PRESENT).any()]
+            present = states[..., rng.choice(things)] == PRESENT if things else np.zeros((CROP_PX, CROP_PX), bool)
+            mask = piece_mask(donor, present, rng)
+            into_both = rng.random() < 0.25
+            for scene in (before, after) if into_both else ((after,) if rng.random() < 0.5 else (before,)):
+                lay_in(scene, donor, mask, rng)
+            laid = laid & ~mask if into_both else laid | mask
+        return laid
+
+    def _ask(
+        self, before: NDArray[np.uint8], after: NDArray[np.uint8], still: NDArray[np.bool_], anything: NDArray[np.uint8]
+    ) -> list[Question]:
+        """K questions whose answers are known in part: true ones, their opposites, other things, absent ones."""
+        rng = self.rng
+        gone, come = _change_states(before, after, still), _change_states(after, before, still)
+        # gone[t]: present before, absent after
+        true: list[Question] = []
+        known: list[Question] = []
+        changed = []
+        for t in range(len(THINGS)):
+            for direction, states in ((APPEARED, come[t]), (DISAPPEARED, gone[t])):
+                if (states == PRESENT).sum() >= 8:
+                    true.append(Question(t, direction))
+                    changed.append((t, direction))
+                elif (states == ABSENT).mean() > 0.3:
+                    known.append(Question(t, direction))
+        for t, direction in changed:
+            known.append(Question(t, DISAPPEARED if direction == APPEARED else APPEARED))
+            if rng.random() < 0.3:
+                true.append(Question(t, CHANGED))
+        arrived = [t for t, d in changed if d == APPEARED]
+        left = [t for t, d in changed if d == DISAPPEARED]
+        true += [Question(t, REPLACED, s) for t in arrived for s in left if t != s]
+        if (anything != UNKNOWN).mean() > 0.3 or rng.random() < 0.3:
+            true.append(Question(ANYTHING, CHANGED))
+        opposites = [q for q in known if any(q.thing == t for t, _ in changed)]
+        standing = [q for q in known if q not in opposites and (before[q.thing] == PRESENT).any()]
+        others = [q for q in known if q not in opposites and q not in standing]
+        for questions in (true, opposites, standing, others):
+            rng.shuffle(questions)  # type: ignore[arg-type]  # numpy shuffles any mutable sequence
+        asked = true[:6] + opposites[:3] + standing[:3]
+        asked += others[: min(3, QUESTIONS - len(asked))]  # things that are nowhere teach little after the first few
+        if len(asked) < QUESTIONS and arrived and left:
+            asked.append(Question(left[0], REPLACED, arrived[0]) if left[0] != arrived[0] else Question(ANYTHING, CHANGED))
+        while len(asked) < QUESTIONS:
+            asked.append(Question(int(rng.integers(len(THINGS))), int(rng.integers(2))))
+        return asked[:QUESTIONS]
+
+
+def _anything(
+    sample: Sample, before: Scene, after: Scene, still: NDArray[np.bool_], laid: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """(H, W) state of "whatever changed": known everywhere only where a set marks any change, or nothing else can change."""
+    if sample.set == "drawn":
+        return np.where(before.raw != after.raw, PRESENT, ABSENT).astype(np.uint8)
+    if sample.offsets[1] < 0:
+        return np.where(laid, PRESENT, ABSENT).astype(np.uint8)
+    whole = sample.set == "airchange" or sample.name.startswith("sysu")
+    return np.where(~still | laid, PRESENT, ABSENT if whole else UNKNOWN).astype(np.uint8)
+
+
+def _change_states(there: NDArray[np.uint8], gone: NDArray[np.uint8], still: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Per thing: PRESENT where it is present at the first and absent at the other date, ABSENT where either fails."""
+    out = np.full_like(there, UNKNOWN)
+    out[(there == ABSENT) | (gone == PRESENT)] = ABSENT
+    out[(there == PRESENT) & (gone == ABSENT)] = PRESENT
+    known = (there != UNKNOWN).any((-2, -1)) | (gone != UNKNOWN).any((-2, -1))
+    out[known[:, None, None] & still] = ABSENT
+    return out
+
+
+def _answers(
+    questions: list[Question], before: NDArray[np.uint8], after: NDArray[np.uint8], still: NDArray[np.bool_], anything: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    come, gone = _change_states(after, before, still), _change_states(before, after, still)
+    size = before.shape[1:]
+    presence = np.full((len(questions), 2, *size), UNKNOWN, np.uint8)
+    answers = np.full((len(questions), *size), UNKNOWN, np.uint8)
+    for k, question in enumerate(questions):
+        t = question.thing
+        if t == ANYTHING:
+            answers[k] = anything
+            continue
+        presence[k, 0], presence[k, 1] = before[t], after[t]
+        if question.direction == REPLACED:
+            s = question.source
+            answers[k][(gone[s] == PRESENT) & (come[t] == PRESENT)] = PRESENT
+            answers[k][(gone[s] == ABSENT) | (come[t] == ABSENT)] = ABSENT
+        elif question.direction == CHANGED:
+            answers[k][(come[t] == ABSENT) & (gone[t] == ABSENT)] = ABSENT
+            answers[k][(come[t] == PRESENT) | (gone[t] == PRESENT)] = PRESENT
+        else:
+            answers[k] = come[t] if question.direction == APPEARED else gone[t]
+    there = (answers == PRESENT).sum((1, 2)) >= 8
+    nowhere = (answers == ABSENT).mean((1, 2)) > 0.98
+    existence = np.where(there, PRESENT, np.where(nowhere, ABSENT, UNKNOWN)).astype(np.uint8)
+    return presence, answers, existence
+
+
+@dataclass
+class Batch:
+    """B pairs with K questions each; states are ABSENT, PRESENT or UNKNOWN."""
+
+    images: Tensor  # (B, 2, 3, H, W) uint8
+    questions: Tensor  # (B, K, 3) int64: thing, direction, source (-1 = none)
+    presence: Tensor  # (B, K, 2, h, w) uint8
+    answers: Tensor  # (B, K, h, w) uint8
+    existence: Tensor  # (B, K) uint8
+
+
+class BatchStream(IterableDataset[Batch]):
+    """Endless batches; each loader process draws from its own generator, spawned from the seed."""
+
+    def __init__(self, pack_folder: str, *, batch: int, seed: int, split: str = "train") -> None:
+        """The pack is opened in the process that draws."""
+        self.pack_folder, self.batch, self.seed, self.split = pack_folder, batch, seed, split
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches of `batch` pairs, forever."""
+        from pathlib import Path
+
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        sampler = PairSampler(Pack(Path(self.pack_folder)), rng, split=self.split)
+        while True:
+            drawn = [sampler.draw() for _ in range(self.batch)]
+            yield Batch(
+                torch.from_numpy(np.stack([d[0] for d in drawn])),
+                torch.tensor([[(q.thing, q.direction, q.source) for q in d[2]] for d in drawn]),
+                torch.from_numpy(np.stack([d[1] for d in drawn])),
+                torch.from_numpy(np.stack([d[3] for d in drawn])),
+                torch.from_numpy(np.stack([d[4] for d in drawn])),
+            )
