@@ -1,0 +1,1 @@
+"""Change models: one file a family, all behind the protocol of base.py."""

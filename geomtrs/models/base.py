@@ -1,0 +1,125 @@
+"""What a change model is: thirty lines to implement, numpy in and out, so that no caller needs to know of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomtrs.query import Query
+
+# What a family keeps between its steps is its own affair; only the family that made it reads it.
+Prepared = Any
+Features = Any
+
+
+@dataclass(frozen=True, slots=True)
+class TileSpec:
+    """How a model wants its tiles.
+
+    tile_px     side of the square that is read, pixels
+    halo_px     context read around the answer, dropped afterwards
+    feather_px  band cross-faded with the neighbouring tiles
+    dates       acquisitions it looks at together
+    gsd_m       (finest, coarsest) ground resolution it was trained at, metres per pixel
+    batch       tiles answered at once; fixed, since another batch may round differently
+    """
+
+    tile_px: int
+    halo_px: int
+    feather_px: int
+    dates: int = 2
+    gsd_m: tuple[float, float] = (0.0, float("inf"))
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when nothing of a tile is left after halo and feather."""
+        if min(self.halo_px, self.feather_px) < 0 or self.tile_px <= 2 * (self.halo_px + self.feather_px):
+            raise ValueError(f"tile_px {self.tile_px} leaves no core beside halo {self.halo_px} and feather {self.feather_px}")
+        if self.dates < 1 or self.batch < 1:
+            raise ValueError(f"dates {self.dates} and batch {self.batch} must be at least 1")
+
+
+class Answer(NamedTuple):
+    """What a model says of N tiles and Q sentences.
+
+    probability  (N, Q, H, W) float32 in [0, 1], of the mask alone
+    existence    (N, Q) float32 in [0, 1]: the sentence holds somewhere in the tile
+    """
+
+    probability: NDArray[np.float32]
+    existence: NDArray[np.float32]
+
+
+@runtime_checkable
+class ChangeModel(Protocol):
+    """A family implements this and registers under the entry point group `geomtrs.models`."""
+
+    @property
+    def name(self) -> str:
+        """As the catalog lists it."""
+
+    @property
+    def weights_hash(self) -> str:
+        """Hex digest of everything learned; equal hashes give equal answers."""
+
+    @property
+    def tile_spec(self) -> TileSpec:
+        """How it wants its tiles."""
+
+    def prepare(self, queries: Sequence[Query]) -> Prepared:
+        """The sentences, once per run."""
+
+    def features(self, tiles: NDArray[np.uint8]) -> Features:
+        """tiles (N, T, C, H, W) uint8, C = 3, once per tile however many sentences."""
+
+    def answer(self, features: Features, prepared: Prepared) -> Answer:
+        """What holds where."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a user should know before trusting a model.
+
+    weights_hash is None where weights are not installed, languages are ISO 639-1 codes (empty: the words hardly matter).
+    """
+
+    name: str
+    summary: str
+    licence: str
+    trained_on: str
+    tile_spec: TileSpec
+    languages: tuple[str, ...] = ()
+    weights: str | None = None
+    weights_hash: str | None = None
+    size_bytes: int = 0
+    text: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able; an open end of the resolution range is null."""
+        document = asdict(self)
+        finest, coarsest = self.tile_spec.gsd_m
+        document["tile_spec"]["gsd_m"] = [finest, None if coarsest == float("inf") else coarsest]
+        document["languages"] = list(self.languages)
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class PairAnswers:
+    """A model asked several sentences of several pairs of dates: tiles in, final probability out.
+
+    Channel p * Q + q holds sentence q of pair p. Features are computed once per pair and serve every sentence.
+    """
+
+    model: ChangeModel
+    prepared: Prepared
+    pairs: tuple[tuple[int, int], ...]
+
+    def __call__(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """tiles (N, T, C, H, W) uint8 → mask × existence (N, P * Q, H, W) float32, existence (N, P * Q) float32."""
+        answers = [self.model.answer(self.model.features(tiles[:, list(pair)]), self.prepared) for pair in self.pairs]
+        probability = np.concatenate([a.probability * a.existence[:, :, None, None] for a in answers], axis=1)
+        return probability, np.concatenate([a.existence for a in answers], axis=1)
