@@ -37,7 +37,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "solar": ("solar panels", "solar farms", "photovoltaic panels", "solar fields", "PV arrays", "solar power plants"),
     "pool": ("swimming pools", "pools", "backyard pools", "pool"),
     "landslide": ("landslides", "~landslide debris", "slope failures", "mudslides", "debris flows"),
-    "burnt": ("burnt areas", "burned areas", "~burnt ground", "fire scars", "~burned forest", "~scorched land",
+    "burnt": ("burnt areas", "burned areas", "~burnt ground", "fire scars", "~scorched land",
               "~burnt vegetation"),
     "ice": ("~glacier ice", "~ice", "~snow", "glaciers", "~ice cover"),
     "palm": ("palm trees", "oil palms", "palms"),

@@ -1,0 +1,162 @@
+"""Labels, sentences, losses and gradients of the training: what is not known adds nothing, no sentence is ambiguous."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from geomtrs.data.expressions import all_expressions, spoken
+from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, LabelRule, rule_of
+from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.nn.efficientnet import EfficientNetLite0
+from geomtrs.nn.mask_decoder import DIRECTIONS
+from geomtrs.training.depthwise import speed_up_depthwise
+from geomtrs.training.losses import existence_loss, mask_loss
+from geomtrs.training.samples import QUESTIONS, PairSampler
+
+
+def test_a_label_says_nothing_of_things_its_set_does_not_name() -> None:
+    tables = LabelRule({1: "water"}, {"water": (4,)}).tables()
+    water, tree = tables[THINGS.index("water")], tables[THINGS.index("tree")]
+    assert (water[1], water[0], water[4], water[255]) == (PRESENT, ABSENT, UNKNOWN, UNKNOWN)
+    assert (tree == UNKNOWN).all()
+
+
+def test_every_rule_and_mask_names_known_things() -> None:
+    named = {thing for rule in RULES.values() for thing in (*rule.present.values(), *rule.unknown)}
+    assert named | set(MASK_MEANS.values()) <= {*THINGS, "anything"}
+
+
+def test_parts_of_a_set_may_have_their_own_rule() -> None:
+    brazil, columbia = rule_of("timelapse_weak", "brazil_1"), rule_of("timelapse_weak", "columbia_1")
+    assert brazil is not None and columbia is not None
+    assert set(brazil.present.values()) == {"tree"}
+    assert set(columbia.present.values()) == {"water", "ice"}
+
+
+def test_no_sentence_has_two_directions() -> None:
+    meanings: dict[str, set[str]] = {}
+    for expression in all_expressions():
+        meanings.setdefault(expression.text, set()).add(expression.direction)
+    assert {text for text, directions in meanings.items() if len(directions) > 1} == set()
+
+
+def test_every_thing_has_sentences_of_every_direction_and_a_tenth_is_held_out() -> None:
+    expressions = list(all_expressions())
+    for thing in range(len(THINGS)):
+        assert {e.direction for e in expressions if e.thing == thing} == set(DIRECTIONS)
+    assert 0.07 < sum(e.held_out for e in expressions) / len(expressions) < 0.13
+
+
+def test_an_opener_keeps_the_sentence_whole() -> None:
+    assert all(spoken("the new lake", opener).endswith("the new lake") for opener in range(20))
+
+
+def test_unknown_pixels_do_not_move_the_mask_loss() -> None:
+    logits = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    states = torch.full((2, 8, 8), ABSENT, dtype=torch.uint8)
+    states[:, :3] = PRESENT
+    states[:, 6:] = UNKNOWN
+    other = logits.clone()
+    other[:, 7:] += 100
+    assert torch.isclose(mask_loss(logits, states), mask_loss(other, states), atol=1e-6)
+
+
+def test_a_right_mask_costs_less_than_a_wrong_one() -> None:
+    states = torch.full((1, 8, 8), ABSENT, dtype=torch.uint8)
+    states[:, :4] = PRESENT
+    right = torch.where(states == PRESENT, 5.0, -5.0)
+    assert mask_loss(right, states) < 0.1 < mask_loss(-right, states)
+
+
+def test_losses_of_nothing_known_are_zero() -> None:
+    states = torch.full((2, 8, 8), UNKNOWN, dtype=torch.uint8)
+    assert float(mask_loss(torch.randn(2, 8, 8), states)) == 0
+    assert float(existence_loss(torch.randn(2), states[:, 0, 0])) == 0
+
+
+def test_the_quick_depthwise_gradient_equals_the_library_one() -> None:
+    torch.manual_seed(0)
+    slow, quick = nn.Conv2d(6, 6, 5, padding=2, groups=6), nn.Conv2d(6, 6, 5, padding=2, groups=6)
+    quick.load_state_dict(slow.state_dict())
+    assert speed_up_depthwise(nn.Sequential(quick)) == 1
+    x = torch.randn(2, 6, 12, 10)
+    gradients = []
+    for conv in (slow, quick):
+        leaf = x.clone().requires_grad_()
+        (conv(leaf) ** 2).sum().backward()
+        assert leaf.grad is not None and conv.weight.grad is not None and conv.bias is not None
+        gradients.append((leaf.grad, conv.weight.grad, conv.bias.grad))
+    for a, b in zip(*gradients, strict=True):
+        assert a is not None and b is not None
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_the_encoder_keeps_maps_at_four_strides() -> None:
+    with torch.inference_mode():
+        maps = EfficientNetLite0().eval()(torch.zeros(1, 3, 64, 96))
+    assert [m.shape[1:] for m in maps] == [(24, 16, 24), (40, 8, 12), (112, 4, 6), (320, 2, 3)]
+
+
+def write_set(root: Path, *, pairs: int) -> None:
+    """A made set "fotbcd" in the folder format: a building appears in the second date."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    folder = root / "fotbcd"
+    for plane in ("A", "B", "mask", "labelA", "labelB"):
+        (folder / plane).mkdir(parents=True)
+    lines = []
+    for i in range(pairs):
+        ground = rng.integers(90, 120, (256, 256, 3)).astype(np.uint8)
+        built, label = ground.copy(), np.zeros((256, 256), np.uint8)
+        built[80:160, 60:180], label[80:160, 60:180] = 220, 1
+        Image.fromarray(ground).save(folder / "A" / f"{i}.webp", lossless=True)
+        Image.fromarray(built).save(folder / "B" / f"{i}.webp", lossless=True)
+        Image.fromarray(label * 255).save(folder / "mask" / f"{i}.png")
+        Image.fromarray(label * 0).save(folder / "labelA" / f"{i}.png")
+        Image.fromarray(label).save(folder / "labelB" / f"{i}.png")
+        facts = {"name": str(i), "scene": f"s{i}", "split": "train", "direction": "appear", "gsd_m": 0.5}
+        lines.append(json.dumps(facts))
+    (folder / "samples.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_a_pack_gives_back_the_planes_of_its_folder(tmp_path: Path) -> None:
+    write_set(tmp_path / "sets", pairs=2)
+    assert write_pack(tmp_path / "pack", read_folder(tmp_path / "sets")) == 2
+    pack = Pack(tmp_path / "pack")
+    for (_, planes), sample in zip(read_folder(tmp_path / "sets"), pack.samples, strict=True):
+        for name, pixels in planes.items():
+            assert np.array_equal(pack.plane(sample, name), pixels)
+
+
+def test_samples_ask_what_the_labels_answer(tmp_path: Path) -> None:
+    write_set(tmp_path / "sets", pairs=2)
+    write_pack(tmp_path / "pack", read_folder(tmp_path / "sets"))
+    sampler = PairSampler(Pack(tmp_path / "pack"), np.random.default_rng(4))
+    building = THINGS.index("building")
+    asked = 0
+    for _ in range(8):
+        images, presence, questions, answers, existence = sampler.draw()
+        assert images.shape == (2, 3, 256, 256)
+        assert presence.shape[:2] == (QUESTIONS, 2)
+        for k, question in enumerate(questions):
+            if question.thing == building and question.direction < 2 and existence[k] == PRESENT:
+                asked += 1
+                there, (before, after) = answers[k] == PRESENT, presence[k]
+                with_it, without_it = (before, after) if DIRECTIONS[question.direction] == "disappeared" else (after, before)
+                assert (with_it[there] == PRESENT).all()
+                assert (without_it[there] == ABSENT).all()
+    assert asked > 0
+
+
+def test_the_same_seed_draws_the_same_samples(tmp_path: Path) -> None:
+    write_set(tmp_path / "sets", pairs=2)
+    write_pack(tmp_path / "pack", read_folder(tmp_path / "sets"))
+    first, second = (PairSampler(Pack(tmp_path / "pack"), np.random.default_rng(7)).draw() for _ in range(2))
+    assert np.array_equal(first[0], second[0])
+    assert first[2] == second[2]
