@@ -1,0 +1,50 @@
+"""Ask a sentence of two satellite images, get the changed things back as GIS layers.
+
+>>> import geomtrs
+>>> answer = geomtrs.detect("2019.tif", "2023.tif", query="the buildings that appeared", out="out")  # doctest: +SKIP
+>>> answer.polygons  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geomtrs.job import detect, plan, rerun, resume
+    from geomtrs.models.catalog import load as load_model
+    from geomtrs.query import Query
+    from geomtrs.result import ChangeResult
+
+    __version__: str
+
+__all__ = ["ChangeResult", "Query", "__version__", "detect", "load_model", "plan", "rerun", "resume"]
+
+_HOMES = {
+    "ChangeResult": ("geomtrs.result", "ChangeResult"),
+    "Query": ("geomtrs.query", "Query"),
+    "detect": ("geomtrs.job", "detect"),
+    "load_model": ("geomtrs.models.catalog", "load"),
+    "plan": ("geomtrs.job", "plan"),
+    "rerun": ("geomtrs.job", "rerun"),
+    "resume": ("geomtrs.job", "resume"),
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: each name has a type of its own, told above to the type checker
+    """The public names, imported when first used, so that `import geomtrs` and `geomtrs --help` cost nothing."""
+    if name == "__version__":
+        try:
+            return version("geomtrs")
+        except PackageNotFoundError:  # run from a folder of sources that was never installed
+            return "0.0.0"
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted(__all__)
