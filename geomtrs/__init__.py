@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from geomtrs.job import detect, plan, rerun, resume
@@ -32,7 +32,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # Any: each name has a type of its own, told above to the type checker
+def __getattr__(name: str) -> object:
     """The public names, imported when first used, so that `import geomtrs` and `geomtrs --help` cost nothing."""
     if name == "__version__":
         try:
@@ -42,7 +42,8 @@ def __getattr__(name: str) -> Any:  # Any: each name has a type of its own, told
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+    found: object = getattr(import_module(module), attribute)
+    return found
 
 
 def __dir__() -> list[str]:

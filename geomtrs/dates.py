@@ -22,14 +22,14 @@ _TAG = re.compile(r"((?:19|20)\d\d)[:/-](\d\d)[:/-](\d\d)")
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """The date of one acquisition, `YYYY-MM-DD` or `YYYY`, None where it is not known; a note when that needs a word."""
+    """The date of one acquisition, `YYYY-MM-DD` or `YYYY`, None where it is unknown; a note when that needs a word."""
 
     text: str | None
     note: str | None = None
 
 
 def in_name(name: str) -> Dated:
-    """The one distinct date in a file's name (YYYY, YYYYMMDD or YYYY-MM-DD), else None; several are said in the note."""
+    """The one distinct date in a file's name (YYYY, YYYYMMDD, YYYY-MM-DD), else None; several are said in the note."""
     base = re.split(r"[/\\]", name)[-1]
     full = {text for match in _FULL.finditer(base) if (text := _iso(*[part for part in match.groups() if part]))}
     years = {match[1] for match in _YEAR.finditer(_FULL.sub("-", base))} - {text[:4] for text in full}
@@ -63,7 +63,9 @@ def parse(text: str | Sequence[str | None] | None, count: int) -> tuple[str | No
         return None
     parts = text.split(",") if isinstance(text, str) else list(text)
     if len(parts) != count:
-        raise QueryError("--dates", found=f"{len(parts)} dates", wanted=f"{count}, one for each", remedy="name all, in order")
+        raise QueryError(
+            "--dates", found=f"{len(parts)} dates", wanted=f"{count}, one for each", remedy="name all, in order"
+        )
     return tuple(_one(part.strip()) if part and part.strip() else None for part in parts)
 
 
@@ -80,7 +82,9 @@ def order_notes(dates: Sequence[str | None]) -> tuple[str, ...]:
 def pairs(count: int, how: Pairing = "consecutive") -> tuple[tuple[int, int], ...]:
     """Which of `count` acquisitions are compared, as (before, after) indices. Raises QueryError below two."""
     if count < 2:
-        raise QueryError("images", found=str(count), wanted="two or more dates of one place", remedy="give before and after")
+        raise QueryError(
+            "images", found=str(count), wanted="two or more dates of one place", remedy="give before and after"
+        )
     if how == "first-last":
         return ((0, count - 1),)
     if how == "all":
@@ -91,7 +95,7 @@ def pairs(count: int, how: Pairing = "consecutive") -> tuple[tuple[int, int], ..
 
 
 def pair_labels(dates: Sequence[str | None], pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """`20190601-20230601` for each pair, safe in a file name; ordinals (`1-2`) for all when a date is unknown or repeated."""
+    """`20190601-20230601` for each pair, safe in a file name; ordinals (`1-2`) when a date is unknown or repeated."""
     labels = tuple(f"{dates[a]}_{dates[b]}".replace("-", "").replace("_", "-") for a, b in pairs)
     if any(dates[index] is None for pair in pairs for index in pair) or len(set(labels)) < len(labels):
         return tuple(f"{a + 1}-{b + 1}" for a, b in pairs)
@@ -111,5 +115,7 @@ def _one(part: str) -> str:
     match = _FULL.fullmatch(part)
     iso = _iso(*[piece for piece in match.groups() if piece]) if match else None
     if iso is None:
-        raise QueryError("--dates", found=repr(part), wanted="YYYY, YYYYMMDD or YYYY-MM-DD", remedy="write the day it was taken")
+        raise QueryError(
+            "--dates", found=repr(part), wanted="YYYY, YYYYMMDD or YYYY-MM-DD", remedy="write the day it was taken"
+        )
     return iso

@@ -1,7 +1,7 @@
 """Where a model runs and how exactly it counts: decided once, by what the machine has.
 
-bf16 without the processor's instructions is 10-20 times slower than fp32 (measured on an AVX2 machine), so it is used on a
-CPU only where oneDNN says that they are there.
+bf16 without the processor's instructions is 10-20 times slower than fp32 (measured on an AVX2 machine), so it is used
+on a CPU only where oneDNN says that they are there.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ def plain(threads: int | None = None) -> Device:
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Device:
     """The device that was asked for, or the best there is.
 
-    device auto, cpu, cuda or cuda:N; precision auto, fp32, bf16 or fp16. Raises QueryError for others and for a GPU that is
-    not there, MissingExtra without torch.
+    device auto, cpu, cuda or cuda:N; precision auto, fp32, bf16 or fp16. Raises QueryError for others and for a GPU
+    that is not there, MissingExtra without torch.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise QueryError("--device", found=repr(device), wanted="auto, cpu, cuda or cuda:N", remedy="choose one of them")
+        raise QueryError(
+            "--device", found=repr(device), wanted="auto, cpu, cuda or cuda:N", remedy="choose one of them"
+        )
     if precision not in ("auto", *PRECISIONS):
         wanted = ", ".join(("auto", *PRECISIONS))
         raise QueryError("--precision", found=repr(precision), wanted=wanted, remedy="choose one of them")
@@ -63,7 +65,10 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     name = "cuda:0" if name == "cuda" else name
     if name.startswith("cuda") and int(name.split(":")[1]) >= count:
         raise QueryError(
-            "--device", found=f"{device} asked for, {count} GPUs here", wanted="one that is here", remedy="use --device cpu"
+            "--device",
+            found=f"{device} asked for, {count} GPUs here",
+            wanted="one that is here",
+            remedy="use --device cpu",
         )
     chosen = next((known for known in PRECISIONS if known == precision), None) or best_precision(name)
     if name == "cpu" and chosen == "fp16":
@@ -108,7 +113,7 @@ def computing(device: Device) -> Iterator[None]:
 
 
 def autocast(device: Device) -> contextlib.AbstractContextManager[object]:
-    """torch's autocast of the device's precision; nothing for fp32."""
+    """The autocast of the device's precision; nothing for fp32."""
     if device.precision == "fp32":
         return contextlib.nullcontext()
     torch = _torch()
@@ -122,6 +127,9 @@ def _torch() -> ModuleType:
         import torch
     except ImportError as error:
         raise MissingExtra(
-            "torch", found="not installed", wanted="torch >= 2.4", remedy="pip install torch, or ask --model differencing"
+            "torch",
+            found="not installed",
+            wanted="torch >= 2.4",
+            remedy="pip install torch, or ask --model differencing",
         ) from error
     return torch

@@ -1,7 +1,7 @@
 """What can go wrong for someone who asks a question: every error is one line of file, found, wanted, remedy.
 
-Errors about rasters, blocks and outputs are tiling's own (tiling.errors); these are the ones that know of sentences, models
-and jobs. All derive from TilingError, so that one place prints them all.
+Errors about rasters, blocks and outputs are tiling's own (tiling.errors); these are the ones that know of sentences,
+models and jobs. All derive from TilingError, so that one place prints them all.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ class JobError(GeomtrsError, RuntimeError):
     """A run that may not start or go on here: locked folder, other spec, changed inputs, nothing to resume."""
 
 
-class MissingExtra(GeomtrsError, ImportError):
+class MissingExtra(GeomtrsError, ImportError):  # noqa: N818 - reads as what is the case
     """An optional part is not installed; the remedy is the pip line."""

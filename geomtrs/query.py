@@ -16,10 +16,12 @@ SLUG_CHARACTERS = 40
 
 # Control characters, half surrogates and line separators would break a layer name, a log line or a JSON reader.
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_ENGLISH = frozenset("a all an and are by from has have in is it near new of on or that the there to was were where with".split())
-_FOREIGN = frozenset(
-    "aus bâtiments que qui les des une du dans sur los las el del una por nuevos edificios der das und ein eine wurden "
-    "neue gebäude il gli della delle nel che nuovi os uma novos foram het een nieuwe nya och som".split()
+_ENGLISH = re.compile(
+    r"\b(a|all|an|and|are|by|from|has|have|in|is|it|near|new|of|on|or|that|the|there|to|was|were|where|with)\b"
+)
+_FOREIGN = re.compile(
+    r"\b(aus|qui|les|des|une|du|dans|sur|los|las|el|del|una|por|nuevos|edificios|der|das|und|ein|eine|wurden|neue"
+    r"|il|gli|della|delle|nel|che|nuovi|os|uma|novos|foram|het|een|nieuwe|nya|och|som)\b"
 )
 
 
@@ -64,10 +66,10 @@ class Query:
     @property
     def seems_english(self) -> bool:
         """False when the script or the small words are another language's; a hint for a warning, not a judge."""
-        words = re.findall(r"[^\W\d_]+", self.model_text.lower())
-        if any("LATIN" not in unicodedata.name(letter, "") for word in words for letter in word):
+        words = self.model_text.lower()
+        if any("LATIN" not in unicodedata.name(letter, "") for letter in words if letter.isalpha()):
             return False
-        return not _FOREIGN & set(words) or bool(_ENGLISH & set(words))
+        return not _FOREIGN.search(words) or bool(_ENGLISH.search(words))
 
     def to_dict(self) -> dict[str, str | None]:
         """As run.json keeps it."""
@@ -83,7 +85,10 @@ def parse_queries(sentences: Sequence[str | Query], file: str | Path | None = No
     queries = (*given, *(_read(Path(file)) if file is not None else ()))
     if not queries:
         raise QueryError(
-            file or "query", found="no sentence", wanted="at least one", remedy='ask with -q "the buildings that appeared"'
+            file or "query",
+            found="no sentence",
+            wanted="at least one",
+            remedy='ask with -q "the buildings that appeared"',
         )
     return queries
 

@@ -1,4 +1,4 @@
-"""Everything a run was told, as one frozen value: the same from the command line, from Python and from run.json (F6)."""
+"""Everything a run was told, as one frozen value: the same from the command line, Python and run.json (F6)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
 
 from geomtrs.dates import Pairing, parse
@@ -30,11 +31,11 @@ class OpenRaster(Protocol):
 
 Source: TypeAlias = "str | os.PathLike[str] | OpenRaster"
 # One acquisition: a raster, or the several files it is made of (tiles of a mosaic, one file a band).
-DateSource: TypeAlias = Source | Sequence[Source]
+DateSource: TypeAlias = "Source | Sequence[Source]"
 
 
 class Options(TypedDict, total=False):
-    """What can be said beside the images, the sentence and the folder; the fields of JobSpec and RunSettings tell more."""
+    """What can be said beside images, sentence and folder; the fields of JobSpec and RunSettings tell more."""
 
     queries: str | os.PathLike[str] | None
     dates: str | Sequence[str | None] | None
@@ -145,7 +146,10 @@ class JobSpec:
         """Raise QueryError for what cannot be asked."""
         if len(self.images) < 2:
             raise QueryError(
-                "images", found=str(len(self.images)), wanted="two or more dates of one place", remedy="give before and after"
+                "images",
+                found=str(len(self.images)),
+                wanted="two or more dates of one place",
+                remedy="give before and after",
             )
         if not 0 < self.threshold <= 1:
             raise QueryError("--threshold", found=repr(self.threshold), wanted="above 0, at most 1", remedy="try 0.5")
@@ -160,7 +164,10 @@ class JobSpec:
         _at_least("tile_px", self.tile_px, 1)
         if self.pixels and "geojson" in self.formats:
             raise QueryError(
-                "--format", found="geojson with --pixels", wanted="a format without lon/lat", remedy="use gpkg, shp, parquet or fgb"
+                "--format",
+                found="geojson with --pixels",
+                wanted="a format without lon/lat",
+                remedy="use gpkg, shp, parquet or fgb",
             )
         if self.cloud_masks and len(self.cloud_masks) != len(self.images):
             found, wanted = f"{len(self.cloud_masks)} cloud masks", f"{len(self.images)}, one for each date"
@@ -178,13 +185,16 @@ class JobSpec:
         known = {one.name for one in fields(cls)}
         _no_unknown(document, known)
         try:
-            values = {key: _tuples(value) for key, value in document.items()}
+            values: dict[str, Any] = {key: _tuples(value) for key, value in document.items()}
             values["queries"] = tuple(Query(**query) for query in document["queries"])
             values["run"] = RunSettings(**document["run"])
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise QueryError(
-                "job", found=f"a spec that does not read: {error}", wanted="one that geomtrs wrote", remedy="run detect anew"
+                "job",
+                found=f"a spec that does not read: {error}",
+                wanted="one that geomtrs wrote",
+                remedy="run detect anew",
             ) from error
 
     def differences(self, other: JobSpec) -> tuple[str, ...]:
@@ -193,9 +203,9 @@ class JobSpec:
         names = [name for name in mine if name not in {"run", "out"} and mine[name] != theirs[name]]
         return tuple(f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in names)
 
-    def running(self, **settings: Any) -> JobSpec:  # Any: each value is checked by RunSettings
+    def running(self, run: RunSettings) -> JobSpec:
         """The same question, run otherwise."""
-        return replace(self, run=replace(self.run, **settings))
+        return replace(self, run=run)
 
 
 def job_spec(
@@ -228,13 +238,13 @@ def job_spec(
     told["memory_bytes"] = parse_bytes(told.pop("memory", None))
     how = {one.name for one in fields(RunSettings)}
     run = RunSettings(**{name: told.pop(name) for name in list(told) if name in how})
-    return JobSpec(out=os.path.abspath(out), run=run, **told)
+    return JobSpec(out=str(Path(out).absolute()), run=run, **told)
 
 
 def located(source: Source) -> str:
     """A path that holds from any folder; URLs and /vsi paths as they are."""
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else str(source.name)
-    return text if "://" in text or text.startswith("/vsi") else os.path.abspath(text)
+    return text if "://" in text or text.startswith("/vsi") else str(Path(text).absolute())
 
 
 def parse_bytes(text: int | str | None) -> int | None:
@@ -277,7 +287,9 @@ def _one_of(name: str, value: object, known: Sequence[str]) -> None:
 
 def _at_least(name: str, value: float | None, least: float) -> None:
     if value is not None and (math.isnan(value) or value < least):
-        raise QueryError(f"--{name.replace('_', '-')}", found=repr(value), wanted=f"at least {least}", remedy="correct it")
+        raise QueryError(
+            f"--{name.replace('_', '-')}", found=repr(value), wanted=f"at least {least}", remedy="correct it"
+        )
 
 
 def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
@@ -285,15 +297,17 @@ def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             remedy = f"did you mean {near[0]}?" if near else "see help(geomtrs.detect)"
-            raise QueryError(f"option {name}", found="an unknown option", wanted="one that geomtrs knows", remedy=remedy)
+            raise QueryError(
+                f"option {name}", found="an unknown option", wanted="one that geomtrs knows", remedy=remedy
+            )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Tuples as lists, all the way down: what JSON gives back."""
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> object:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 

@@ -38,7 +38,9 @@ class TileSpec:
     def __post_init__(self) -> None:
         """Raise ValueError when nothing of a tile is left after halo and feather."""
         if min(self.halo_px, self.feather_px) < 0 or self.tile_px <= 2 * (self.halo_px + self.feather_px):
-            raise ValueError(f"tile_px {self.tile_px} leaves no core beside halo {self.halo_px} and feather {self.feather_px}")
+            raise ValueError(
+                f"tile_px {self.tile_px} leaves no core beside halo {self.halo_px} and feather {self.feather_px}"
+            )
         if self.dates < 1 or self.batch < 1:
             raise ValueError(f"dates {self.dates} and batch {self.batch} must be at least 1")
 
@@ -74,7 +76,7 @@ class ChangeModel(Protocol):
         """The sentences, once per run."""
 
     def features(self, tiles: NDArray[np.uint8]) -> Features:
-        """tiles (N, T, C, H, W) uint8, C = 3, once per tile however many sentences."""
+        """Tiles (N, T, C, H, W) uint8, C = 3, once per tile however many sentences."""
 
     def answer(self, features: Features, prepared: Prepared) -> Answer:
         """What holds where."""
@@ -84,7 +86,7 @@ class ChangeModel(Protocol):
 class ModelCard:
     """What a user should know before trusting a model.
 
-    weights_hash is None where weights are not installed, languages are ISO 639-1 codes (empty: the words hardly matter).
+    weights_hash is None where weights are not installed; languages are ISO 639-1 codes (none: words hardly matter).
     """
 
     name: str
@@ -119,7 +121,7 @@ class PairAnswers:
     pairs: tuple[tuple[int, int], ...]
 
     def __call__(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """tiles (N, T, C, H, W) uint8 → mask × existence (N, P * Q, H, W) float32, existence (N, P * Q) float32."""
+        """Tiles (N, T, C, H, W) uint8 → mask × existence (N, P * Q, H, W) float32, existence (N, P * Q) float32."""
         answers = [self.model.answer(self.model.features(tiles[:, list(pair)]), self.prepared) for pair in self.pairs]
         probability = np.concatenate([a.probability * a.existence[:, :, None, None] for a in answers], axis=1)
         return probability, np.concatenate([a.existence for a in answers], axis=1)

@@ -1,4 +1,4 @@
-"""Which models there are, what they are, and one of them loaded: built-in ones and those that other packages register."""
+"""Which models there are, what they are, and one of them loaded: our own and those that other packages register."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 NANO_CARD = ModelCard(
     name="nano",
-    summary="MTRefSeg-R1 at a size that a laptop runs: EfficientNet-Lite0, change-aware fusion, MiniLM, presence mask decoder",
+    summary="MTRefSeg-R1 at a laptop's size: EfficientNet-Lite0, change-aware fusion, MiniLM, presence mask decoder",
     licence="research use only: some training sets allow no other (see its card)",
     trained_on="public change and land-cover sets, composites of them, drawn scenes",
     tile_spec=TileSpec(tile_px=512, halo_px=16, feather_px=16, gsd_m=(0.2, 30.0), batch=1),
@@ -58,7 +58,7 @@ def names() -> tuple[str, ...]:
 
 
 def describe(name: str, *, weights: str | Path | None = None) -> ModelCard:
-    """The card of a model without loading it: no torch is imported. weights_hash is None where no weights are installed.
+    """The card of a model; nothing is loaded. weights_hash is None where no weights are installed.
 
     Raises ModelError for an unknown name.
     """
@@ -86,13 +86,14 @@ def load(
     device     auto, cpu, cuda, cuda:N, or a Device that was chosen before
     precision  auto, fp32, bf16, fp16
 
-    Raises ModelError for an unknown name (naming the nearest), for weights that are missing, damaged or of another model.
+    Raises ModelError for an unknown name (naming the nearest), for weights that are missing, damaged or foreign.
     """
     family = _family(name)
     folder = Path(weights) if weights is not None else None
-    if folder is not None:
-        if not folder.exists():
-            raise ModelError(folder, found="nothing", wanted=f"weights of {name}", remedy="check the path given to --weights")
+    if folder is not None and not folder.exists():
+        raise ModelError(
+            folder, found="nothing", wanted=f"weights of {name}", remedy="check the path given to --weights"
+        )
     chosen = device if isinstance(device, Device) else device_of(name, device, precision)
     try:
         model = family.load(folder, chosen)
@@ -100,7 +101,10 @@ def load(
         raise
     except MemoryError as error:
         raise ModelError(
-            folder or name, found="not enough memory", wanted=f"room for {name}", remedy="close other programs or use --device cpu"
+            folder or name,
+            found="not enough memory",
+            wanted=f"room for {name}",
+            remedy="close other programs or use --device cpu",
         ) from error
     # A loader may meet anything in a damaged file; the user gets one line, --debug the cause.
     except Exception as error:
@@ -150,7 +154,9 @@ def _family(name: str) -> Family:
 
 def _load_differencing(weights: Path | None, device: Device) -> ChangeModel:
     if weights is not None:
-        raise ModelError(weights, found="weights", wanted="none: differencing has nothing to learn", remedy="leave --weights out")
+        raise ModelError(
+            weights, found="weights", wanted="none: differencing has nothing to learn", remedy="leave --weights out"
+        )
     return differencing.Differencing()
 
 

@@ -1,8 +1,8 @@
 """Change as plain difference of colours: no learning, no torch. The control for every model, and the smallest family.
 
-The magnitude of the change vector (Malila 1980) of two dates, smoothed over 5 x 5 pixels. The sentence is hardly read: words of
-appearing keep ground that became brighter, words of disappearing ground that became darker, any other sentence keeps both.
-A thing that is absent is therefore *not* answered with nothing; existence is always 1.
+The magnitude of the change vector (Malila 1980) of two dates, smoothed over 5 x 5 pixels. The sentence is hardly read:
+words of appearing keep ground that became brighter, words of disappearing ground that became darker, any other sentence
+keeps both. A thing that is absent is therefore *not* answered with nothing; existence is always 1.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from geomtrs.models.base import Answer, ModelCard, TileSpec
 from geomtrs.query import Query
 
 RADIUS_PX = 2
-# A change of 48 grey levels in every band has probability one half: above light and season after the scene-wide stretch.
+# A change of 48 grey levels in every band has probability one half: above light and season after the stretch.
 HALF_LEVELS = 48.0
 
 Direction = Literal["appeared", "disappeared", "either"]
 
-_APPEARED = re.compile(r"\b(appear(ed|s|ing)?|new(ly)?|built|added|constructed|grown?|grew|gained|expanded|brighter)\b", re.I)
+_APPEARED = re.compile(
+    r"\b(appear(ed|s|ing)?|new(ly)?|built|added|constructed|grown?|grew|gained|expanded|brighter)\b", re.IGNORECASE
+)
 _GONE = re.compile(
-    r"\b(disappear(ed|s|ing)?|gone|removed?|cleared|demolished|destroyed|lost|left|cut|shrunk|shrank|darker|no longer|were there)\b",
-    re.I,
+    r"\b(disappear(ed|s|ing)?|gone|removed?|cleared|demolished|destroyed|lost|shrunk|shrank|darker|no longer"
+    r"|(that|which|have|has) left|were there)\b",
+    re.IGNORECASE,
 )
 
 CARD = ModelCard(
@@ -60,7 +63,7 @@ class Differencing:
         return tuple(direction(query.model_text) for query in queries)
 
     def features(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """tiles (N, 2, C, H, W) uint8 → mean brightness change and probability, (N, 2, H, W) float32.
+        """Tiles (N, 2, C, H, W) uint8 → mean brightness change and probability, (N, 2, H, W) float32.
 
         Raises ValueError for another number of dates.
         """

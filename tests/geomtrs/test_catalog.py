@@ -83,7 +83,7 @@ def test_weights_that_differ_from_their_hash_are_refused_e7(tmp_path: Path) -> N
         params={"fusion_widths": [8, 8, 8, 8], "width": 8, "language": language},
         files={"model.safetensors": "0" * 32},
     )
-    with pytest.raises(ModelError, match="config.json|hash"):
+    with pytest.raises(ModelError, match="found hash"):
         catalog.load("nano", weights=folder, device="cpu")
 
 

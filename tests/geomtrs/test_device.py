@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from geomtrs.device import Device, autocast, best_precision, choose, computing, cores, cpu_has_bf16, plain
-from geomtrs.errors import QueryError, TilingError
+from geomtrs.errors import GeomtrsError, QueryError
 
 
 def test_a_cpu_uses_bf16_only_where_it_has_the_instructions() -> None:
@@ -25,7 +25,9 @@ def test_an_explicit_precision_is_taken_as_said() -> None:
     assert choose("cpu", "bf16").precision == "bf16"
 
 
-@pytest.mark.parametrize(("device", "precision"), [("gpu", "auto"), ("cpu", "int8"), ("cpu", "fp16"), ("cuda:99", "auto")])
+@pytest.mark.parametrize(
+    ("device", "precision"), [("gpu", "auto"), ("cpu", "int8"), ("cpu", "fp16"), ("cuda:99", "auto")]
+)
 def test_a_device_that_is_not_there_is_refused_with_a_remedy(device: str, precision: str) -> None:
     with pytest.raises(QueryError, match="remedy: "):
         choose(device, precision)
@@ -67,5 +69,5 @@ def test_a_plain_device_needs_no_torch() -> None:
 
 
 def test_errors_of_the_device_print_like_all_others() -> None:
-    with pytest.raises(TilingError):
+    with pytest.raises(GeomtrsError):
         choose("tpu")

@@ -1,0 +1,66 @@
+"""The most memory that a run had, over all of its processes: the sum of their proportional set sizes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+
+import psutil
+
+# One look costs a few milliseconds where the process is large; blocks last seconds.
+INTERVAL_S = 0.25
+
+
+def now() -> int:
+    """Bytes of this process and its children; shared pages count once (PSS), or fully where the system cannot say."""
+    root = psutil.Process(os.getpid())
+    return sum(_size(process) for process in (root, *root.children(recursive=True)))
+
+
+class PeakMemory:
+    """A context that watches from a thread of its own; `bytes` is the peak so far."""
+
+    def __init__(self) -> None:
+        """Nothing is watched until it is entered."""
+        self.bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="geomtrs-memory", daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        """Start watching."""
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop watching, after one last look."""
+        self._done.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._done.wait(INTERVAL_S):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, now())
+
+
+def _size(process: psutil.Process) -> int:
+    try:
+        info = process.memory_full_info()
+    except psutil.AccessDenied:
+        return _resident(process)
+    except psutil.Error:  # it ended while we looked
+        return 0
+    return int(getattr(info, "pss", 0) or info.rss)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
