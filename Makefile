@@ -23,10 +23,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2 -m "$(FAST)" --durations=8
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(FAST)" --durations=8
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -m "slow or qgis or browser or torchgeo or cuda" -ra
+	$(BIN)/python -m pytest -q -m "slow or qgis or browser or torchgeo or cuda" -ra --timeout 3600
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
