@@ -1,0 +1,102 @@
+"""The command `geomtrs`: its verbs, and the one place where an error becomes a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from geomtrs.cli import demo, detect, doctor, model, plan, verify
+from geomtrs.errors import QueryError
+from tiling.errors import OutputError, TilingError
+
+DONE, FAILED, ASKED_WRONGLY, IN_PART, INTERRUPTED = 0, 1, 2, 3, 130
+
+EPILOG = """Examples:
+
+  geomtrs detect 2019.tif 2023.tif -q "the buildings that appeared" -o out/
+
+  geomtrs detect a.tif b.tif c.tif -q "forest that was cleared" -q "new roads" -o out/ --format shp
+
+  geomtrs plan 2019.tif 2023.tif
+
+Exit codes: 0 done (nothing found is done), 1 failed, 2 asked wrongly, 3 done but some parts failed, 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="geomtrs",
+    help="Ask a sentence of two satellite images, get the changed things back as GIS layers.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("detect")(detect.detect)
+app.command("plan")(plan.plan)
+app.command("resume")(plan.resume)
+app.command("rerun")(plan.rerun)
+app.command("verify")(verify.verify)
+app.add_typer(model.app, name="model")
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import geomtrs
+
+        print(f"geomtrs {geomtrs.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with its code; errors are one line, `--debug` shows where they came from."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        code = app([a for a in arguments if a != "--debug"], standalone_mode=False)
+    except KeyboardInterrupt:
+        _say("interrupted; finished blocks are kept: geomtrs resume DIR goes on")
+        sys.exit(INTERRUPTED)
+    except TilingError as error:
+        if debug:
+            raise
+        _say(f"error: {error}")
+        sys.exit(ASKED_WRONGLY if _asked_wrongly(error) else FAILED)
+    except Exception as error:  # typer's own usage errors, and whatever nobody foresaw
+        if debug:
+            raise
+        sys.exit(_usage_or_bug(error))
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _asked_wrongly(error: TilingError) -> bool:
+    """What another command line would cure; the rest is a failure."""
+    existing = isinstance(error, OutputError) and "--overwrite" in error.remedy
+    return isinstance(error, QueryError) or existing or error.found in ("no such model", "an unknown option")
+
+
+def _usage_or_bug(error: Exception) -> int:
+    import click
+
+    if isinstance(error, click.exceptions.Abort):
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        _say(f"error: {error.format_message()}")
+        return ASKED_WRONGLY
+    _say(f"error: {type(error).__name__}: {error} (a fault of geomtrs: run again with --debug and report it)")
+    return FAILED
+
+
+def _say(line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr)

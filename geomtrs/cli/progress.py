@@ -1,0 +1,80 @@
+"""What a run says while it goes: a bar with ETA on a terminal, JSON lines for a log, nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geomtrs.result import ChangeResult
+
+Listener = Callable[[object], None]
+
+
+@contextmanager
+def listener(*, quiet: bool, log_json: bool) -> Iterator[Listener]:
+    """The listener that fits: JSON lines on request, a bar where stderr is a terminal, else only the stages' lines."""
+    if log_json:
+        yield _json_line
+    elif quiet:
+        yield _nothing
+    elif sys.stderr.isatty():
+        with _bar() as on_event:
+            yield on_event
+    else:
+        yield _stage_line
+
+
+def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
+    """Prints what was found and where it lies; returns the exit code."""
+    run: dict[str, Any] = result.run  # Any: JSON
+    code = 3 if run.get("failed_blocks") else 0
+    if as_json:
+        print(json.dumps(run, ensure_ascii=False))
+    elif not quiet:
+        for warning in run.get("warnings", ()):
+            print(f"note  {warning}", file=sys.stderr)
+        for path in sorted(result.folder.iterdir()):
+            if not path.name.startswith("."):
+                print(path)
+    return code
+
+
+def _nothing(event: object) -> None:
+    """Listens to nothing."""
+
+
+def _json_line(event: object) -> None:
+    facts = asdict(event) if is_dataclass(event) and not isinstance(event, type) else {"text": str(event)}
+    print(json.dumps({"event": type(event).__name__, **facts}, default=str, ensure_ascii=False), file=sys.stderr)
+
+
+def _stage_line(event: object) -> None:
+    text = getattr(event, "text", None)
+    if text:
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def _bar() -> Iterator[Listener]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("blocks", total=None)
+
+        def on_event(event: object) -> None:
+            text, done, total = (getattr(event, name, None) for name in ("text", "done", "total"))
+            if text:
+                progress.console.print(text, highlight=False)
+            if total is not None:
+                progress.update(task, total=total)
+            if isinstance(done, int):
+                progress.update(task, completed=done)
+
+        yield on_event
