@@ -1,0 +1,140 @@
+"""`nano` as a model of tiles: numpy in, numpy out; torch, precision and threads stay inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from geomtrs.device import Device
+from geomtrs.errors import ModelError
+from geomtrs.models.base import Answer, TileSpec
+from geomtrs.models.checkpoint import read_config, read_weights, verified_bytes
+from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
+from geomtrs.nn.language import BertParams
+from geomtrs.nn.layers import fold_batch_norms
+from geomtrs.nn.mask_decoder import ImageMaps, SentenceQuery
+from geomtrs.query import Query
+
+FAMILY = "mtrefseg-nano"
+PACKAGED = Path(__file__).parent / "weights" / "nano"
+STRIDE = 32  # of the coarsest map: tiles are padded to a multiple of it
+# 512 px tiles are the fastest on processors (cache); reads begin on multiples of 32 for one patch grid a scene.
+TILE_SPEC = TileSpec(tile_px=512, halo_px=16, feather_px=16, dates=2, gsd_m=(0.2, 30.0), batch=1)
+
+
+class Features(NamedTuple):
+    """Image maps of a batch and the size its answers have."""
+
+    maps: ImageMaps
+    shape: tuple[int, int]
+
+
+class Nano:
+    """The embedded MTRefSeg-R1: implements `ChangeModel`."""
+
+    name = "nano"
+    tile_spec = TILE_SPEC
+
+    def __init__(self, network: MTRefSeg, tokenizer: Tokenizer, device: Device, *, weights_hash: str, temperature: tuple[float, float]) -> None:
+        """`temperature` divides mask and existence logits (calibration on val)."""
+        self.device, self.weights_hash, self.temperature = device, weights_hash, temperature
+        self.tokenizer = tokenizer
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(device.precision)
+        self.network = network.to(device.name, memory_format=torch.channels_last)
+
+    def prepare(self, queries: Sequence[Query]) -> SentenceQuery:
+        """What the sentences ask, once a run; fields (1, Q, …)."""
+        limit = self.network.language.params.max_tokens  # type: ignore[union-attr]  # nn.Module attributes are untyped
+        self.tokenizer.enable_truncation(int(limit))  # type: ignore[arg-type]  # as above
+        encoded = [self.tokenizer.encode(query.model_text.lower()) for query in queries]
+        fields = []
+        with torch.inference_mode():
+            for e in encoded:  # one by one: a sentence's answer must not depend on its neighbours' length (B6)
+                ids = torch.tensor([e.ids], device=self.device.name)
+                real = torch.ones_like(ids, dtype=torch.bool)
+                fields.append(self.network.read(self.network.language(ids, real), real))
+        return SentenceQuery(*(torch.cat(parts)[None] for parts in zip(*fields, strict=True)))
+
+    def features(self, tiles: NDArray[np.uint8]) -> Features:
+        """(N, 2, 3, H, W) uint8 → maps that serve every sentence; sides are reflected up to a multiple of 32."""
+        height, width = tiles.shape[-2:]
+        down, right = -height % STRIDE, -width % STRIDE
+        if down or right:
+            tiles = np.pad(tiles, ((0, 0),) * 3 + ((0, down), (0, right)), mode="symmetric")
+        with torch.inference_mode(), self._precision():
+            dates = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device.name).float()
+            maps = self.network.look(dates)
+            return Features(ImageMaps(*(m.float() for m in maps)), (height, width))
+
+    def answer(self, features: Features, prepared: SentenceQuery) -> Answer:
+        """Probability (N, Q, H, W) float32 and existence (N, Q) float32."""
+        height, width = features.shape
+        with torch.inference_mode():
+            n = len(features.maps.before)
+            query = SentenceQuery(*(f.expand(n, *f.shape[1:]) for f in prepared))
+            answer = self.network.answer(features.maps, query)
+            logits = torch.nn.functional.interpolate(
+                answer.mask / self.temperature[0], scale_factor=4, mode="bilinear", align_corners=False
+            )[..., :height, :width]
+            existence = (answer.existence / self.temperature[1]).sigmoid()
+            return Answer(logits.sigmoid().cpu().numpy(), existence.cpu().numpy())
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.name.split(":")[0], dtype=self.dtype, enabled=self.dtype is not None)
+
+
+def load_nano(weights: Path | None, device: Device) -> Nano:
+    """The embedded model from `weights` (the packaged folder when None), on a device.
+
+    Raises ModelError where a file is missing, damaged or of another model: before any pixel is read (E7).
+    """
+    folder = weights or PACKAGED
+    config = read_config(folder, FAMILY)
+    params = NanoParams(
+        fusion_widths=tuple(config["params"]["fusion_widths"]),
+        width=config["params"]["width"],
+        language=BertParams(**config["params"]["language"]),
+    )
+    with torch.device("meta"):
+        network = build_nano(params)
+    state = read_weights(folder, "model.safetensors", config)
+    state |= {f"language.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
+    _load_strictly(network, state, folder)
+    network.eval()
+    fold_batch_norms(network)
+    tokenizer = Tokenizer.from_str(verified_bytes(folder, "tokenizer.json", config).decode("utf-8"))
+    calibration = config["calibration"]
+    if device.threads:
+        torch.set_num_threads(device.threads)
+    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
+    temperature = float(calibration["mask_temperature"]), float(calibration["existence_temperature"])
+    return Nano(network, tokenizer, device, weights_hash=digest, temperature=temperature)
+
+
+def _load_strictly(network: MTRefSeg, state: dict[str, Tensor], folder: Path) -> None:
+    """Every key once and of its shape; ModelError names the first that is not."""
+    wanted = {k: v.shape for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for key in sorted(wanted.keys() | state.keys()):
+        if key not in state or key not in wanted or state[key].shape != wanted[key]:
+            found = tuple(state[key].shape) if key in state else "nothing"
+            expected = tuple(wanted[key]) if key in wanted else "no such key"
+            raise ModelError(
+                folder / "model.safetensors", found=f"{key}: {found}", wanted=str(expected), remedy="take the weights of this model"
+            )
+    state |= {k: torch.zeros((), dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
+    network.load_state_dict(state, strict=True, assign=True)
+
+
+def config_of(params: NanoParams, *, calibration: dict[str, float], training: dict[str, Any]) -> dict[str, Any]:  # Any: JSON values
+    """What `config.json` says of a nano checkpoint."""
+    return {"family": FAMILY, "params": asdict(params), "calibration": calibration, "training": training}

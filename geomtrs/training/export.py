@@ -1,0 +1,71 @@
+"""From a training state to the checkpoint folder that ships: cut vocabulary, int8 matrices, hashes, a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from geomtrs.models.checkpoint import quantise, write_config, write_weights
+from geomtrs.models.mtrefseg import NanoParams
+from geomtrs.models.nano import config_of
+
+COMMON = 16000  # BERT's vocabulary is ordered by how often a word occurs
+
+
+def cut_vocabulary(tokenizer_json: str, sentences: Iterable[str], common: int = COMMON) -> tuple[str, list[int]]:
+    """A tokenizer that keeps the most common words, every piece that the sentences use and every single ASCII sign.
+
+    Returns its JSON and the kept ids of the source in their new order. A word that is cut falls to its pieces, as any
+    unknown word does, so nothing a user types is lost.
+    """
+    spec = json.loads(tokenizer_json)
+    vocabulary: dict[str, int] = spec["model"]["vocab"]
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    used = {i for s in sentences for i in tokenizer.encode(s).ids}
+    special = {t["id"] for t in spec["added_tokens"]}
+    used |= special
+
+    def keep(token: str, index: int) -> bool:
+        bare = token.removeprefix("##")
+        ascii_only = bare.isascii() and not token.startswith("[unused")
+        return index in used or (ascii_only and (index < common or len(bare) == 1))
+
+    kept = sorted(i for token, i in vocabulary.items() if keep(token, i))
+    new = {old: i for i, old in enumerate(kept)}
+    spec["model"]["vocab"] = {token: new[i] for token, i in sorted(vocabulary.items(), key=lambda x: x[1]) if i in new}
+    for added in spec["added_tokens"]:
+        added["id"] = new[added["id"]]
+    for token in spec["post_processor"].get("special_tokens", {}).values():
+        token["ids"] = [new[i] for i in token["ids"]]
+    for name in ("truncation", "padding"):
+        spec[name] = None
+    return json.dumps(spec, ensure_ascii=False), kept
+
+
+def write_language(folder: Path, tower: dict[str, Tensor], tokenizer_json: str, sentences: Iterable[str]) -> int:
+    """`language.safetensors` and `tokenizer.json`; returns the size of the vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text, kept = cut_vocabulary(tokenizer_json, sentences)
+    tower = {**tower, "words.weight": tower["words.weight"][kept]}
+    write_weights(folder / "language.safetensors", quantise(tower))
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    return len(kept)
+
+
+def write_checkpoint(
+    folder: Path, state: dict[str, Tensor], params: NanoParams, *, calibration: dict[str, float], training: dict[str, Any]
+) -> None:  # Any: JSON values
+    """`model.safetensors` in float16 and `config.json`; the language files must be there already."""
+    weights = {
+        k: v.half() if v.dtype == torch.float32 else v
+        for k, v in state.items()
+        if not k.startswith("language.") and not k.endswith("num_batches_tracked")
+    }
+    write_weights(folder / "model.safetensors", weights)
+    write_config(folder, config_of(params, calibration=calibration, training=training))
