@@ -22,6 +22,13 @@ APPEARED, DISAPPEARED, CHANGED, REPLACED = range(len(DIRECTIONS))
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
 ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
 NOT_ASSUMED = {"drawn", "landsat_worldcover", "river_floods", "timelapse_weak/columbia", "xbd_guatemala"}
+# What certain sets never show, though they do not label it: else a pond may pass for a roof unpunished.
+SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
+    "naip_potholes": ("building", "town", "car", "boat", "pool"),
+    "amazon_forest": ("building", "car", "boat", "pool"),
+    "karabuk_fires": ("building", "car", "boat", "pool"),
+    "timelapse_weak/columbia": ("building", "town", "car", "pool", "road", "field"),
+}
 
 # How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
 WEIGHTS: Mapping[str, float] = {
@@ -60,6 +67,8 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
                 row = table[THINGS.index(thing)]
                 if (row == UNKNOWN).all():
                     row[:] = ABSENT
+        for thing in SURELY_ABSENT.get(key, ()):
+            table[THINGS.index(thing)] = ABSENT
         numbers[key] = len(tables)
         tables.append(table)
     for thing in sorted(set(MASK_MEANS.values()) - {"anything"}):
