@@ -49,7 +49,7 @@ def piece_mask(scene: Scene, present: NDArray[np.bool_], rng: np.random.Generato
         keep = rng.random(count + 1) < rng.choice([0.3, 0.6, 1.0])
         keep[int(rng.integers(1, count + 1))] = True
         keep[0] = False
-        return ndimage.binary_dilation(keep[labels], iterations=int(rng.integers(1, 5)))
+        return np.asarray(ndimage.binary_dilation(keep[labels], iterations=int(rng.integers(1, 5))), bool)
     noise = ndimage.zoom(rng.standard_normal((6, 6)), CROP_PX / 6, order=3)[:CROP_PX, :CROP_PX]
     return np.asarray(noise > np.quantile(noise, rng.uniform(0.7, 0.95)))
 

@@ -116,4 +116,4 @@ MASK_MEANS: Mapping[str, str] = {
 
 def rule_of(set_name: str, sample: str) -> LabelRule | None:
     """The rule for a sample's labels, or None where the set has none."""
-    return RULES.get(f"{set_name}/{sample.split('_')[0]}") or RULES.get(set_name)
+    return RULES.get(f"{set_name}/{sample.split('_', 1)[0]}") or RULES.get(set_name)

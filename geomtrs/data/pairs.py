@@ -51,7 +51,9 @@ class Pack:
         return self._bytes[offset : offset + int(np.prod(shape))].reshape(shape)
 
 
-def read_folder(root: Path, sets: Sequence[str] | None = None) -> Iterator[tuple[dict[str, object], dict[str, NDArray[np.uint8]]]]:
+def read_folder(
+    root: Path, sets: Sequence[str] | None = None
+) -> Iterator[tuple[dict[str, object], dict[str, NDArray[np.uint8]]]]:
     """Each sample's facts (its line of samples.jsonl, plus `set`) and its planes by name, set after set."""
     for folder in sorted(p for p in root.iterdir() if (p / "samples.jsonl").exists()):
         if sets is not None and folder.name not in sets:

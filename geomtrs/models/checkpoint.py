@@ -71,10 +71,14 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:  # Any: JSON value
     except FileNotFoundError:
         raise ModelError(path, found="no such file", wanted=wanted, remedy="check --weights, or leave it out") from None
     except ValueError as error:
-        raise ModelError(path, found=f"broken JSON ({error})", wanted=wanted, remedy="take the checkpoint again") from None
+        raise ModelError(
+            path, found=f"broken JSON ({error})", wanted=wanted, remedy="take the checkpoint again"
+        ) from None
     found = config.get("family") if isinstance(config, dict) else None
     if found != family:
-        raise ModelError(path, found=f"weights of {found or 'no model of ours'}", wanted=wanted, remedy="check --model and --weights")
+        raise ModelError(
+            path, found=f"weights of {found or 'no model of ours'}", wanted=wanted, remedy="check --model and --weights"
+        )
     return dict(config)
 
 
@@ -85,7 +89,10 @@ def read_weights(folder: Path, name: str, config: Mapping[str, Any]) -> dict[str
         return dequantise(load(data))
     except (SafetensorError, ValueError) as error:
         raise ModelError(
-            folder / name, found=f"not safetensors ({error})", wanted="the file that config.json names", remedy="take the checkpoint again"
+            folder / name,
+            found=f"not safetensors ({error})",
+            wanted="the file that config.json names",
+            remedy="take the checkpoint again",
         ) from None
 
 
@@ -99,7 +106,10 @@ def verified_bytes(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:
     found = hashlib.blake2b(data, digest_size=16).hexdigest()
     if found != wanted:
         raise ModelError(
-            path, found=f"hash {found[:12]}", wanted=f"hash {wanted[:12]} (config.json)", remedy="take the checkpoint again: this file is damaged or of another one"
+            path,
+            found=f"hash {found[:12]}",
+            wanted=f"hash {wanted[:12]} (config.json)",
+            remedy="take the checkpoint again: this file is damaged or of another one",
         )
     return data
 

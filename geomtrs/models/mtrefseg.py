@@ -1,7 +1,7 @@
-"""MTRefSeg-R1 assembled from its parts: encoder, temporal fusion, pixel decoder, language tower, mask decoder.
+"""MTRefSeg-R1 assembled from its parts: encoder, fusion, pixel decoder, language tower, mask decoder.
 
-A size is a choice of parts (arXiv 2606.00987 for the idea). `nano` is the embedded one: EfficientNet-Lite0, change-aware
-fusion at reduced width, a light pixel decoder, four layers of MiniLM and the presence mask decoder.
+A size is a choice of parts (arXiv 2606.00987 for the idea). `nano` is the embedded one: EfficientNet-Lite0,
+change-aware fusion at reduced width, a light pixel decoder, four layers of MiniLM and the presence mask decoder.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MTRefSeg(nn.Module):
         self.language, self.sentence_head, self.mask_decoder = language, sentence_head, mask_decoder
 
     def look(self, dates: Tensor) -> ImageMaps:
-        """dates (B, 2, 3, H, W) float in 0..255, sides divisible by 32 → maps that serve every sentence."""
+        """Dates (B, 2, 3, H, W) float in 0..255, sides divisible by 32 → maps that serve every sentence."""
         b = len(dates)
         pyramid = self.encoder(dates.transpose(0, 1).flatten(0, 1))  # 4 x (2 B, C, H/s, W/s), first dates first
         embedding, _ = self.date_decoder(pyramid)

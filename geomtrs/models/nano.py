@@ -45,17 +45,25 @@ class Nano:
     name = "nano"
     tile_spec = TILE_SPEC
 
-    def __init__(self, network: MTRefSeg, tokenizer: Tokenizer, device: Device, *, weights_hash: str, temperature: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        network: MTRefSeg,
+        tokenizer: Tokenizer,
+        device: Device,
+        *,
+        weights_hash: str,
+        temperature: tuple[float, float],
+    ) -> None:
         """`temperature` divides mask and existence logits (calibration on val)."""
         self.device, self.weights_hash, self.temperature = device, weights_hash, temperature
         self.tokenizer = tokenizer
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(device.precision)
-        self.network = network.to(device.name, memory_format=torch.channels_last)
+        self.network = network.to(device.name).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def prepare(self, queries: Sequence[Query]) -> SentenceQuery:
         """What the sentences ask, once a run; fields (1, Q, …)."""
-        limit = self.network.language.params.max_tokens  # type: ignore[union-attr]  # nn.Module attributes are untyped
-        self.tokenizer.enable_truncation(int(limit))  # type: ignore[arg-type]  # as above
+        limit = self.network.language.params.max_tokens
+        self.tokenizer.enable_truncation(int(limit))
         encoded = [self.tokenizer.encode(query.model_text.lower()) for query in queries]
         fields = []
         with torch.inference_mode():
@@ -129,12 +137,17 @@ def _load_strictly(network: MTRefSeg, state: dict[str, Tensor], folder: Path) ->
             found = tuple(state[key].shape) if key in state else "nothing"
             expected = tuple(wanted[key]) if key in wanted else "no such key"
             raise ModelError(
-                folder / "model.safetensors", found=f"{key}: {found}", wanted=str(expected), remedy="take the weights of this model"
+                folder / "model.safetensors",
+                found=f"{key}: {found}",
+                wanted=str(expected),
+                remedy="take the weights of this model",
             )
     state |= {k: torch.zeros((), dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
     network.load_state_dict(state, strict=True, assign=True)
 
 
-def config_of(params: NanoParams, *, calibration: dict[str, float], training: dict[str, Any]) -> dict[str, Any]:  # Any: JSON values
+def config_of(
+    params: NanoParams, *, calibration: dict[str, float], training: dict[str, Any]
+) -> dict[str, Any]:  # Any: JSON values
     """What `config.json` says of a nano checkpoint."""
     return {"family": FAMILY, "params": asdict(params), "calibration": calibration, "training": training}

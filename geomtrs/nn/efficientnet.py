@@ -57,8 +57,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C', H / stride, W / stride)."""
-        y = x if self.expand is None else nn.functional.relu6(self.expand(x))
-        y = self.project(nn.functional.relu6(self.depthwise(y)))
+        wide = x if self.expand is None else nn.functional.relu6(self.expand(x))
+        y: Tensor = self.project(nn.functional.relu6(self.depthwise(wide)))
         return x + y if self.residual else y
 
 

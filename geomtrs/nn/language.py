@@ -41,10 +41,10 @@ class BertLayer(nn.Module):
         self.norm = nn.LayerNorm(params.width, eps=1e-12)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x (Q, L, D), real (Q, L) bool → (Q, L, D)."""
+        """Tokens x (Q, L, D), real (Q, L) bool → (Q, L, D)."""
 
         def split(y: Tensor) -> Tensor:
-            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (Q, heads, L, D / heads)
+            return y.view(*y.shape[:2], self.heads, -1).transpose(1, 2)  # (Q, heads, L, D / heads)
 
         attended = nn.functional.scaled_dot_product_attention(
             split(self.query(x)), split(self.key(x)), split(self.value(x)), attn_mask=real[:, None, None, :]
@@ -67,8 +67,8 @@ class BertTower(nn.Module):
         self.layers = nn.ModuleList(BertLayer(params) for _ in range(params.layers))
 
     def forward(self, ids: Tensor, real: Tensor) -> Tensor:
-        """ids (Q, L) int64, real (Q, L) bool (False = padding) → states (Q, L, D)."""
-        x = self.norm(self.words(ids) + self.positions[: ids.shape[1]])
+        """Token ids (Q, L) int64, real (Q, L) bool (False = padding) → states (Q, L, D)."""
+        x: Tensor = self.norm(self.words(ids) + self.positions[: ids.shape[1]])
         for layer in self.layers:
             x = layer(x, real)
         return x

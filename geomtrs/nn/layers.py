@@ -25,7 +25,9 @@ def make_norm(norm: NormName, channels: int) -> nn.Module:
 
 def make_activation(activation: ActivationName) -> nn.Module:
     """The activation of that name; `none` passes its input through."""
-    return {"gelu": nn.GELU, "relu": nn.ReLU, "none": nn.Identity}[activation]()
+    if activation == "gelu":
+        return nn.GELU()
+    return nn.ReLU() if activation == "relu" else nn.Identity()
 
 
 class ConvNormAct(nn.Sequential):

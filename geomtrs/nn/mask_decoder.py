@@ -70,7 +70,7 @@ class SentenceHead(nn.Module):
         self.direction = nn.Linear(hidden, len(DIRECTIONS))
 
     def forward(self, states: Tensor, real: Tensor) -> SentenceQuery:
-        """states (N, L, text width), real (N, L) bool → queries of N sentences."""
+        """Token states (N, L, text width), real (N, L) bool → queries of N sentences."""
         memory = self.project(states)
         x = self.slots.expand(len(states), -1, -1)  # (N, 3, hidden)
         for layer in self.layers:
@@ -90,7 +90,6 @@ class PresenceMaskDecoder(nn.Module):
     def __init__(self, width: int, *, heads: int = 4) -> None:
         """`width` of the pixel embedding and of the queries."""
         super().__init__()
-        self.scale = width**-0.5
         self.look = nn.MultiheadAttention(width, heads, batch_first=True)
         self.refine = nn.Linear(2 * width, width)
         nn.init.zeros_(self.refine.weight)  # the image refines the change query only once training asks for it
@@ -105,7 +104,7 @@ class PresenceMaskDecoder(nn.Module):
         source, source_bias = query.source[..., :width], query.source[..., width, None, None]
 
         def dot(q: Tensor, m: Tensor) -> Tensor:
-            return torch.einsum("bqd,bdhw->bqhw", q, m) * self.scale
+            return torch.einsum("bqd,bdhw->bqhw", q * width**-0.5, m)
 
         before, after = dot(thing, maps.before) + bias, dot(thing, maps.after) + bias
         forward_query, forward_seen = self._look(query.change, maps.coarse_forward)

@@ -21,7 +21,7 @@ class CodeTable(nn.Module):
         self.change = nn.Parameter(torch.randn(len(THINGS) + 1, width) * 0.5)
 
     def forward(self, questions: Tensor) -> SentenceQuery:
-        """questions (…, 3) int64: thing, direction, source (-1 = none) → fields (…, D)."""
+        """Questions (…, 3) int64: thing, direction, source (-1 = none) → fields (…, D)."""
         thing, direction, source = questions.unbind(-1)
         logits = torch.nn.functional.one_hot(direction, len(DIRECTIONS)) * _SURE
         return SentenceQuery(self.thing[thing], self.thing[source.clamp(min=0)], self.change[thing], logits)

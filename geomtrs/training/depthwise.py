@@ -8,6 +8,7 @@ round; the weight gradient stays with the library, in float32.
 from __future__ import annotations
 
 import torch
+import torch.nn.grad
 from torch import Tensor, nn
 
 
@@ -20,7 +21,7 @@ class _Depthwise(torch.autograd.Function):
         return nn.functional.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2, groups=x.shape[1])
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]  # one gradient a call
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors  # type: ignore[attr-defined]  # set by save_for_backward
         pad = weight.shape[-1] // 2
         grad = grad.contiguous(memory_format=torch.channels_last)
@@ -28,7 +29,7 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]  # set by autograd
             grad_x = nn.functional.conv2d(grad, weight.flip(-2, -1).to(grad.dtype), padding=pad, groups=x.shape[1])
         if ctx.needs_input_grad[1]:  # type: ignore[attr-defined]  # set by autograd
-            grad_weight = torch.nn.grad.conv2d_weight(
+            grad_weight = torch.nn.grad.conv2d_weight(  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 x.float(), list(weight.shape), grad.float(), padding=pad, groups=x.shape[1]
             )
         return grad_x, grad_weight
@@ -39,12 +40,12 @@ def speed_up_depthwise(model: nn.Module) -> int:
     count = 0
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels and module.stride == (1, 1):
-            module.forward = _quick(module)  # type: ignore[method-assign]  # the layer keeps its weights and its name
+            module.forward = _QuickForward(module)  # type: ignore[method-assign, assignment]  # the layer keeps weights and name
             count += 1
     return count
 
 
-class _quick:
+class _QuickForward:
     """The layer's forward with the quick gradient; a class, so that models still copy and pickle."""
 
     def __init__(self, conv: nn.Conv2d) -> None:

@@ -59,7 +59,12 @@ def write_language(folder: Path, tower: dict[str, Tensor], tokenizer_json: str, 
 
 
 def write_checkpoint(
-    folder: Path, state: dict[str, Tensor], params: NanoParams, *, calibration: dict[str, float], training: dict[str, Any]
+    folder: Path,
+    state: dict[str, Tensor],
+    params: NanoParams,
+    *,
+    calibration: dict[str, float],
+    training: dict[str, Any],
 ) -> None:  # Any: JSON values
     """`model.safetensors` in float16 and `config.json`; the language files must be there already."""
     weights = {

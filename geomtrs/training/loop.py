@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from geomtrs.models.mtrefseg import MTRefSeg
+from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import SentenceQuery
 from geomtrs.training.losses import existence_loss, mask_loss
 from geomtrs.training.samples import Batch
@@ -44,8 +45,9 @@ def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> l
     """Encoder and the rest at their rates; the language tower and the first encoder blocks are frozen."""
     model.language.requires_grad_(False)
     encoder = model.encoder
-    for frozen in (encoder.stem, *list(encoder.blocks)[: settings.frozen_blocks]):  # type: ignore[arg-type]  # nn.Module attributes are untyped
-        frozen.requires_grad_(False)  # type: ignore[union-attr]  # as above
+    assert isinstance(encoder, EfficientNetLite0)
+    for frozen in (encoder.stem, *list(encoder.blocks)[: settings.frozen_blocks]):
+        frozen.requires_grad_(False)
     slow = [p for p in encoder.parameters() if p.requires_grad]
     ids = {id(p) for p in encoder.parameters()} | {id(p) for p in model.language.parameters()}
     fast = [p for p in model.parameters() if id(p) not in ids] + list(extra.parameters())
@@ -75,7 +77,14 @@ def step_loss(model: MTRefSeg, ask: Ask, batch: Batch, *, bf16: bool) -> tuple[T
 
 
 def train(
-    model: MTRefSeg, extra: nn.Module, ask: Ask, batches: Iterator[Batch], settings: Settings, folder: Path, *, stage: str
+    model: MTRefSeg,
+    extra: nn.Module,
+    ask: Ask,
+    batches: Iterator[Batch],
+    settings: Settings,
+    folder: Path,
+    *,
+    stage: str,
 ) -> MTRefSeg:
     """Trains for `settings.seconds` and returns the averaged model; `folder` gets log.jsonl and `<stage>.pt`.
 
@@ -85,7 +94,8 @@ def train(
     groups = parameter_groups(model, extra, settings)
     optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
     average, average_extra = deepcopy(model).eval(), deepcopy(extra).eval()
-    spent, steps = _restore(folder / f"{stage}.pt", model, extra, average, average_extra, optimiser)
+    modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
+    spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser)
     model.train()
     saved = last = time.monotonic()
     with (folder / "log.jsonl").open("a", encoding="utf-8") as lines:
@@ -106,10 +116,20 @@ def train(
             now = time.monotonic()
             spent, last = spent + now - last, now
             if steps % 20 == 0:
-                lines.write(json.dumps({"stage": stage, "step": steps, "s": round(spent), "loss": float(loss.detach()), **parts}) + "\n")
+                lines.write(
+                    json.dumps(
+                        {"stage": stage, "step": steps, "s": round(spent), "loss": float(loss.detach()), **parts}
+                    )
+                    + "\n"
+                )
                 lines.flush()
             if now - saved > settings.save_every_s or spent >= settings.seconds:
-                _save(folder / f"{stage}.pt", model, extra, average, average_extra, optimiser, spent, steps, settings)
+                _save(
+                    folder / f"{stage}.pt",
+                    modules,
+                    optimiser,
+                    {"spent": spent, "steps": steps, "settings": asdict(settings)},
+                )
                 saved = now
     return average
 
@@ -124,24 +144,22 @@ def _average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> 
             mine.copy_(theirs)
 
 
-def _save(path: Path, model: nn.Module, extra: nn.Module, average: nn.Module, average_extra: nn.Module,
-          optimiser: torch.optim.Optimizer, spent: float, steps: int, settings: Settings) -> None:  # fmt: skip
-    state = {
-        "model": model.state_dict(), "extra": extra.state_dict(), "average": average.state_dict(),
-        "average_extra": average_extra.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent,
-        "steps": steps, "settings": asdict(settings),
-    }  # fmt: skip
+def _save(
+    path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, progress: Mapping[str, object]
+) -> None:
+    """Everything a run needs to go on, under a temporary name first."""
+    state = {name: module.state_dict() for name, module in modules.items()}
     temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
+    torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, temporary)
     temporary.replace(path)
 
 
-def _restore(path: Path, model: nn.Module, extra: nn.Module, average: nn.Module, average_extra: nn.Module,
-             optimiser: torch.optim.Optimizer) -> tuple[float, int]:  # fmt: skip
+def _restore(path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> tuple[float, int]:
+    """Seconds and steps already spent; the modules and the optimiser as they were then."""
     if not path.exists():
         return 0.0, 0
     state = torch.load(path, weights_only=True)
-    for module, name in ((model, "model"), (extra, "extra"), (average, "average"), (average_extra, "average_extra")):
+    for name, module in modules.items():
         module.load_state_dict(state[name])
     optimiser.load_state_dict(state["optimiser"])
     log.info("%s: continued at %d s, step %d", path, state["spent"], state["steps"])

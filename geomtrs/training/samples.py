@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, lay_in, light, piece_mask
-from geomtrs.data.pairs import Pack, Sample
 from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
+from geomtrs.data.pairs import Pack, Sample
 from geomtrs.nn.mask_decoder import DIRECTIONS
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
@@ -42,7 +43,16 @@ WEIGHTS: Mapping[str, float] = {
 # Sets of like ground resolution lend each other pieces.
 _FINE = {"dronedeploy", "estonia_objects", "kampala_buildings", "gsi_roads", "gsi_solar", "swiss_drone", "oil_palm", "drone_cars",
          "ca_pools", "cil_roads", "loveda_potsdam_samples", "fotbcd"}  # fmt: skip
-_COARSE = {"amazon_forest", "india_s2", "korea_s2", "landsat_worldcover", "river_floods", "karabuk_fires", "dsifn_cities", "timelapse_weak"}
+_COARSE = {
+    "amazon_forest",
+    "india_s2",
+    "korea_s2",
+    "landsat_worldcover",
+    "river_floods",
+    "karabuk_fires",
+    "dsifn_cities",
+    "timelapse_weak",
+}
 
 _MASK_PRESENT, _MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
@@ -54,6 +64,17 @@ class Question:
     thing: int
     direction: int
     source: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One pair and K questions; states are ABSENT, PRESENT or UNKNOWN, at half the resolution of the images."""
+
+    images: NDArray[np.uint8]  # (2, 3, H, W)
+    questions: list[Question]
+    presence: NDArray[np.uint8]  # (K, 2, h, w) of the asked thing at both dates
+    answers: NDArray[np.uint8]  # (K, h, w)
+    existence: NDArray[np.uint8]  # (K,)
 
 
 def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
@@ -99,9 +120,8 @@ class PairSampler:
         weights = np.array([WEIGHTS.get(name, 1.0) for name in self.sets])
         self.probabilities = weights / weights.sum()
 
-    def draw(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Question], NDArray[np.uint8], NDArray[np.uint8]]:
-        """One pair: images (2, 3, H, W), states of the asked thing at both dates (K, 2, h, w), questions, states of the answer
-        (K, h, w), existence (K,): each ABSENT, PRESENT or UNKNOWN."""
+    def draw(self) -> Drawn:
+        """One pair of a set chosen by weight, composed, lit, turned, with its questions and their answers."""
         rng = self.rng
         name = self.sets[rng.choice(len(self.sets), p=self.probabilities)]
         sample = self._pick(name)
@@ -114,18 +134,20 @@ class PairSampler:
         strength = 1.0 if sample.offsets[1] < 0 else 0.6
         images = np.stack([light(before.image, rng, strength), light(after.image, rng, strength)])
         step = slice(TARGET_STRIDE // 2, None, TARGET_STRIDE)
-        states = [RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1) for scene in (before, after)]
+        first, last = (
+            RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1)
+            for scene in (before, after)
+        )
         anything = _anything(sample, before, after, still, laid)[step, step]
         still = (still & ~laid)[step, step]
-        questions = self._ask(*states, still, anything)
-        presence, answers, existence = _answers(questions, *states, still, anything)
+        questions = self._ask(first, last, still, anything)
+        presence, answers, existence = _answers(questions, first, last, still, anything)
         flips, turns = rng.random() < 0.5, int(rng.integers(4))
 
         def turn(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            return np.rot90(x[..., ::-1] if flips else x, turns, (-2, -1))
+            return np.ascontiguousarray(np.rot90(x[..., ::-1] if flips else x, turns, (-2, -1)))
 
-        return (np.ascontiguousarray(turn(images.transpose(0, 3, 1, 2))), np.ascontiguousarray(turn(presence)), questions,
-                np.ascontiguousarray(turn(answers)), existence)  # fmt: skip
+        return Drawn(turn(images.transpose(0, 3, 1, 2)), questions, turn(presence), turn(answers), existence)
 
     def _pick(self, name: str) -> Sample:
         samples = self.by_set[name]
@@ -217,11 +239,13 @@ class PairSampler:
         standing = [q for q in known if q not in opposites and (before[q.thing] == PRESENT).any()]
         others = [q for q in known if q not in opposites and q not in standing]
         for questions in (true, opposites, standing, others):
-            rng.shuffle(questions)  # type: ignore[arg-type]  # numpy shuffles any mutable sequence
+            rng.shuffle(questions)
         asked = true[:6] + opposites[:3] + standing[:3]
         asked += others[: min(3, QUESTIONS - len(asked))]  # things that are nowhere teach little after the first few
         if len(asked) < QUESTIONS and arrived and left:
-            asked.append(Question(left[0], REPLACED, arrived[0]) if left[0] != arrived[0] else Question(ANYTHING, CHANGED))
+            asked.append(
+                Question(left[0], REPLACED, arrived[0]) if left[0] != arrived[0] else Question(ANYTHING, CHANGED)
+            )
         while len(asked) < QUESTIONS:
             asked.append(Question(int(rng.integers(len(THINGS))), int(rng.integers(2))))
         return asked[:QUESTIONS]
@@ -230,7 +254,7 @@ class PairSampler:
 def _anything(
     sample: Sample, before: Scene, after: Scene, still: NDArray[np.bool_], laid: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """(H, W) state of "whatever changed": known everywhere only where a set marks any change, or nothing else can change."""
+    """(H, W) state of "whatever changed": known everywhere only where nothing unmarked can change."""
     if sample.set == "drawn":
         return np.where(before.raw != after.raw, PRESENT, ABSENT).astype(np.uint8)
     if sample.offsets[1] < 0:
@@ -250,7 +274,11 @@ def _change_states(there: NDArray[np.uint8], gone: NDArray[np.uint8], still: NDA
 
 
 def _answers(
-    questions: list[Question], before: NDArray[np.uint8], after: NDArray[np.uint8], still: NDArray[np.bool_], anything: NDArray[np.uint8]
+    questions: list[Question],
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    still: NDArray[np.bool_],
+    anything: NDArray[np.uint8],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     come, gone = _change_states(after, before, still), _change_states(before, after, still)
     size = before.shape[1:]
@@ -297,17 +325,15 @@ class BatchStream(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of `batch` pairs, forever."""
-        from pathlib import Path
-
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, info.id if info else 0])
         sampler = PairSampler(Pack(Path(self.pack_folder)), rng, split=self.split)
         while True:
             drawn = [sampler.draw() for _ in range(self.batch)]
             yield Batch(
-                torch.from_numpy(np.stack([d[0] for d in drawn])),
-                torch.tensor([[(q.thing, q.direction, q.source) for q in d[2]] for d in drawn]),
-                torch.from_numpy(np.stack([d[1] for d in drawn])),
-                torch.from_numpy(np.stack([d[3] for d in drawn])),
-                torch.from_numpy(np.stack([d[4] for d in drawn])),
+                torch.from_numpy(np.stack([d.images for d in drawn])),
+                torch.tensor([[(q.thing, q.direction, q.source) for q in d.questions] for d in drawn]),
+                torch.from_numpy(np.stack([d.presence for d in drawn])),
+                torch.from_numpy(np.stack([d.answers for d in drawn])),
+                torch.from_numpy(np.stack([d.existence for d in drawn])),
             )

@@ -19,12 +19,11 @@ from geomtrs.training.codes import CodeTable
 MAX_TOKENS = 20  # of a training sentence; longer ones are cut
 
 
-class SentenceBank(nn.Module):
+class SentenceBank:
     """Token states of every training sentence, computed once: the tower is frozen in stage 2."""
 
     def __init__(self, tower: BertTower, tokenizer: Tokenizer, expressions: Sequence[Expression], *, seed: int) -> None:
         """Each expression gets an opener ("show", "find", none) once."""
-        super().__init__()
         generator = torch.Generator().manual_seed(seed)
         openers = torch.randint(1000, (len(expressions),), generator=generator).tolist()
         tokenizer.enable_truncation(MAX_TOKENS)
@@ -33,9 +32,10 @@ class SentenceBank(nn.Module):
         ids = torch.tensor([e.ids for e in encoded])
         real = torch.tensor([e.attention_mask for e in encoded]).bool()
         with torch.inference_mode():
-            states = torch.cat([tower(i, r).half() for i, r in zip(ids.split(256), real.split(256), strict=True)])
-        self.register_buffer("states", states.clone(), persistent=False)  # (N, L, D) float16
-        self.register_buffer("real", real, persistent=False)
+            states = torch.cat(
+                [tower(i, r).half() for i, r in zip(torch.split(ids, 256), torch.split(real, 256), strict=True)]
+            )
+        self.states, self.real = states.clone(), real  # (N, L, D) float16, (N, L) bool
         self.by_meaning: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         self.meanings = torch.tensor([_meaning(e) for e in expressions])  # (N, 3)
         for i, expression in enumerate(expressions):
@@ -43,7 +43,7 @@ class SentenceBank(nn.Module):
         self.generator = generator
 
     def pick(self, questions: Tensor) -> Tensor:
-        """questions (…, 3) → the number of a sentence of each meaning, drawn anew each time."""
+        """Questions (…, 3) → the number of a sentence of each meaning, drawn anew each time."""
         flat = questions.flatten(0, -2).tolist()
         draws = torch.randint(1 << 30, (len(flat),), generator=self.generator).tolist()
         picked = []
@@ -71,7 +71,9 @@ def training_expressions() -> list[Expression]:
     return [e for e in all_expressions() if not e.held_out]
 
 
-def teach_meanings(head: SentenceHead, bank: SentenceBank, codes: CodeTable, *, steps: int, rate: float = 1e-3) -> float:
+def teach_meanings(
+    head: SentenceHead, bank: SentenceBank, codes: CodeTable, *, steps: int, rate: float = 1e-3
+) -> float:
     """Fits the sentence head to the queries of stage 1, without images; returns the last loss.
 
     A sentence begins stage 2 asking what its code asked, so that the images need not teach it what words mean.
@@ -82,7 +84,9 @@ def teach_meanings(head: SentenceHead, bank: SentenceBank, codes: CodeTable, *, 
     targets = codes(bank.meanings)
     loss = torch.zeros(())
     # Meanings are drawn alike: the many from-to pairs would crowd out "appeared" and "disappeared" otherwise.
-    weights = torch.tensor([1.0 / len(bank.by_meaning[m]) * (0.06 if m[2] >= 0 else 1.0) for m in map(tuple, bank.meanings.tolist())])
+    weights = torch.tensor(
+        [1.0 / len(bank.by_meaning[m]) * (0.06 if m[2] >= 0 else 1.0) for m in map(tuple, bank.meanings.tolist())]
+    )
     for _ in range(steps):
         numbers = torch.multinomial(weights, 128, generator=bank.generator)
         query = bank.ask(head, numbers)
@@ -104,7 +108,8 @@ def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable:
     state = torch.load(checkpoint, weights_only=True)
     image = {k: v for k, v in state["average"].items() if not k.startswith(("language.", "sentence_head."))}
     missing, unexpected = model.load_state_dict(image, strict=False)
-    assert not unexpected and all(k.startswith(("language.", "sentence_head.")) for k in missing)
+    assert not unexpected
+    assert all(k.startswith(("language.", "sentence_head.")) for k in missing)
     codes = CodeTable(width)
     codes.load_state_dict(state["average_extra"])
     return codes

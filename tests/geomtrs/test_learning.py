@@ -33,7 +33,8 @@ def test_every_rule_and_mask_names_known_things() -> None:
 
 def test_parts_of_a_set_may_have_their_own_rule() -> None:
     brazil, columbia = rule_of("timelapse_weak", "brazil_1"), rule_of("timelapse_weak", "columbia_1")
-    assert brazil is not None and columbia is not None
+    assert brazil is not None
+    assert columbia is not None
     assert set(brazil.present.values()) == {"tree"}
     assert set(columbia.present.values()) == {"water", "ice"}
 
@@ -89,10 +90,12 @@ def test_the_quick_depthwise_gradient_equals_the_library_one() -> None:
     for conv in (slow, quick):
         leaf = x.clone().requires_grad_()
         (conv(leaf) ** 2).sum().backward()
-        assert leaf.grad is not None and conv.weight.grad is not None and conv.bias is not None
+        assert leaf.grad is not None
+        assert conv.bias is not None
         gradients.append((leaf.grad, conv.weight.grad, conv.bias.grad))
     for a, b in zip(*gradients, strict=True):
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         assert torch.allclose(a, b, atol=1e-4)
 
 
@@ -141,14 +144,16 @@ def test_samples_ask_what_the_labels_answer(tmp_path: Path) -> None:
     building = THINGS.index("building")
     asked = 0
     for _ in range(8):
-        images, presence, questions, answers, existence = sampler.draw()
-        assert images.shape == (2, 3, 256, 256)
-        assert presence.shape[:2] == (QUESTIONS, 2)
-        for k, question in enumerate(questions):
-            if question.thing == building and question.direction < 2 and existence[k] == PRESENT:
+        drawn = sampler.draw()
+        assert drawn.images.shape == (2, 3, 256, 256)
+        assert drawn.presence.shape[:2] == (QUESTIONS, 2)
+        for k, question in enumerate(drawn.questions):
+            if question.thing == building and question.direction < 2 and drawn.existence[k] == PRESENT:
                 asked += 1
-                there, (before, after) = answers[k] == PRESENT, presence[k]
-                with_it, without_it = (before, after) if DIRECTIONS[question.direction] == "disappeared" else (after, before)
+                there, (before, after) = drawn.answers[k] == PRESENT, drawn.presence[k]
+                with_it, without_it = (
+                    (before, after) if DIRECTIONS[question.direction] == "disappeared" else (after, before)
+                )
                 assert (with_it[there] == PRESENT).all()
                 assert (without_it[there] == ABSENT).all()
     assert asked > 0
@@ -158,5 +163,5 @@ def test_the_same_seed_draws_the_same_samples(tmp_path: Path) -> None:
     write_set(tmp_path / "sets", pairs=2)
     write_pack(tmp_path / "pack", read_folder(tmp_path / "sets"))
     first, second = (PairSampler(Pack(tmp_path / "pack"), np.random.default_rng(7)).draw() for _ in range(2))
-    assert np.array_equal(first[0], second[0])
-    assert first[2] == second[2]
+    assert np.array_equal(first.images, second.images)
+    assert first.questions == second.questions
