@@ -233,7 +233,8 @@ class PairSampler:
         arrived = [t for t, d in changed if d == APPEARED]
         left = [t for t, d in changed if d == DISAPPEARED]
         true += [Question(t, REPLACED, s) for t in arrived for s in left if t != s]
-        if (anything != UNKNOWN).mean() > 0.3 or rng.random() < 0.3:
+        # Only where all of it is known: masks of one thing alone would teach that change is everywhere.
+        if (anything != UNKNOWN).mean() > 0.98:
             true.append(Question(ANYTHING, CHANGED))
         opposites = [q for q in known if any(q.thing == t for t, _ in changed)]
         standing = [q for q in known if q not in opposites and (before[q.thing] == PRESENT).any()]
