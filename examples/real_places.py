@@ -66,9 +66,11 @@ def run_place(place: Place, data: Path, out: Path, model: str) -> list[str]:
     target = out / f"{place.name}-{label}"
     plan = geomtrs.plan(*dates, model=model, **place.options).to_dict()
     start = time.perf_counter()
-    result = geomtrs.detect(*dates, query=list(place.sentences), out=target, model=model, overwrite=True, fresh=True, **place.options)
+    result = geomtrs.detect(
+        *dates, query=list(place.sentences), out=target, model=model, overwrite=True, fresh=True, **place.options
+    )
     seconds = time.perf_counter() - start
-    how = "; ".join(_alignment(layer) for layer in plan["layers"])
+    how = "; ".join(_alignment(date) for date in plan["dates"][1:])
     polygons = result.polygons
     counts = polygons.groupby("query").size() if len(polygons) else {}
     with rasterio.open(next(target.glob("mask*.tif"))) as mask:
@@ -76,13 +78,17 @@ def run_place(place: Place, data: Path, out: Path, model: str) -> list[str]:
     rows = [f"{place.name} {label}: {how}; {seconds:.1f} s, {megapixels / seconds:.2f} Mpx/s"]
     rows += [f"    {sentence!r}: {int(counts.get(sentence, 0))} polygons" for sentence in place.sentences]
     if place.truth is not None:
-        rows.append(f"    IoU of all sentences together with the labelled part: {_truth_iou(target, folder / place.truth):.2f}")
+        rows.append(
+            f"    IoU of all sentences together with the labelled part: {_truth_iou(target, folder / place.truth):.2f}"
+        )
     return rows
 
 
-def _alignment(layer: dict[str, Any]) -> str:
-    shift = layer.get("shift_px") or layer.get("shift")
-    return f"{layer['kind']} {layer['offset_px']}" + (f" shift {shift}" if shift else "")
+def _alignment(date: dict[str, Any]) -> str:
+    x, y = date["offset_px"]
+    shift = date["shift"]
+    moved = f", shift {shift['dx_px']:+.2f} {shift['dy_px']:+.2f} px" if shift else ""
+    return f"{date['alignment']} ({x:+.2f} {y:+.2f} px{moved})"
 
 
 def _truth_iou(target: Path, path: Path) -> float:
