@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from tiling.bands import BandLabels, choose_bands
 from tiling.errors import SourceError
-from tiling.grid import Alignment, source_geobox, union_geobox
+from tiling.grid import Alignment, align, source_geobox, union_geobox
 from tiling.ground import footprint_px
 from tiling.register import Shift
 from tiling.source import (
@@ -31,6 +31,8 @@ from tiling.stretch import Stretch, scene_stretch
 from tiling.warp import Kernel, Placement, place, read_placed, source_window
 
 _SAMPLE_PX = 1 << 20
+_CLEAR_WINDOW_PX = 128
+_CLEAR_WINDOWS = 8  # a side
 _CLOUD_SPEC = re.compile(r"(?P<path>.*?)(?::(?P<band>\d+))?(?:&(?P<bits>0[xX][0-9a-fA-F]+|\d+))?", re.DOTALL)
 
 
@@ -69,7 +71,7 @@ class DateLayer:
     files             what it is made of, as given
     bands             the bands (from 1) shown as red, green, blue; of several one-band files, the file's number
     parts             what is read, the first that observed a pixel wins
-    alignment         how it lies on the grid: the least plain of its parts, with that part's offset
+    alignment         how it lies on the grid of the first date, before that is cropped
     stretch           pixels to eight bits
     fill              its median colour, shown where nothing was observed
     clouds            the user's cloud mask
@@ -136,21 +138,23 @@ def open_date(paths: Sequence[str], rules: ReadRules, files: OpenFiles) -> Opene
     )
 
 
-def lay_date(date: OpenedDate, scene: GeoBox, grid: GeoBox, files: OpenFiles) -> tuple[DateLayer, int]:
-    """The date on ``grid``, and how many of the looked-at pixels of ``scene`` were observed.
+def lay_date(
+    date: OpenedDate, clouds: CloudMask | None, *, reference: GeoBox, scene: GeoBox, grid: GeoBox, files: OpenFiles
+) -> tuple[DateLayer, bool]:
+    """The date on ``grid``, and whether anything of it was observed.
 
-    scene  the ground all dates share, whole: stretch and fill are its, whatever the area of interest
+    clouds     the date's cloud mask on ``grid``; what it covers has no part in stretch and fill
+    reference  the first date's grid, which the layer's alignment tells of
+    scene      the ground all dates share, whole: stretch and fill are its, whatever the area of interest
     """
-    sample = _sample(date, scene, files)
+    parts = tuple(Part(source, channels, place(source.geobox, grid)) for source, channels in date.sources)
+    sample = _sample(date, scene, files) if clouds is None else _sample_clear(date, clouds, scene, files)
     dtype = str(np.result_type(*(source.dtype for source, _ in date.sources)))
     stretch = scene_stretch(sample, dtype)
     medians = np.array([np.median(band) if band.size else 0.0 for band in sample])
     red, green, blue = (int(value) for value in stretch.apply(medians[:, None, None])[:, 0, 0])
-    parts = tuple(Part(source, channels, place(source.geobox, grid)) for source, channels in date.sources)
-    order = ("equal", "shifted", "warped")
-    alignment = max((part.placement.alignment for part in parts), key=lambda one: order.index(one.kind))
-    layer = DateLayer(date.files, date.bands, parts, alignment, stretch, (red, green, blue))
-    return layer, min(band.size for band in sample)
+    layer = DateLayer(date.files, date.bands, parts, _alignment(reference, date), stretch, (red, green, blue), clouds)
+    return layer, all(band.size for band in sample)
 
 
 def shifted(layer: DateLayer, shift_px: tuple[float, float], grid: GeoBox) -> DateLayer:
@@ -186,34 +190,15 @@ def read_layer(
     layer: DateLayer, files: OpenFiles, grid: GeoBox, window: Window, kernel: Kernel
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Stretched pixels (3, h, w) uint8 and observed (h, w) of a window of the grid."""
-    first = layer.parts[0]
-    if len(layer.parts) == 1:
-        pixels, observed = read_placed(first.source, first.placement, files, grid, window, kernel)
-        return layer.stretch.apply(pixels), observed
-    shape = (int(window.height), int(window.width))
-    result = np.zeros((3, *shape), np.float32)
-    seen = np.zeros((3, *shape), bool)
-    for part in layer.parts:
-        channels = list(part.channels)
-        if source_window(part.source.geobox, part.placement, grid, window) is None or seen[channels].all():
-            continue
-        pixels, observed = read_placed(part.source, part.placement, files, grid, window, kernel)
-        for plane, channel in zip(pixels, channels, strict=True):
-            new = observed & ~seen[channel]
-            result[channel][new] = plane[new]
-            seen[channel] |= new
-    return layer.stretch.apply(result), np.asarray(seen.all(axis=0))
+    pixels, observed = _read_parts(layer.parts, files, grid, window, kernel)
+    return layer.stretch.apply(pixels), observed
 
 
 def read_clouds(layer: DateLayer, files: OpenFiles, grid: GeoBox, window: Window) -> NDArray[np.bool_]:
     """Where the date's cloud mask (h, w) is set; ground the mask does not cover counts as clear."""
     if layer.clouds is None:
         return np.zeros((int(window.height), int(window.width)), bool)
-    part, bits = layer.clouds.part, layer.clouds.bits
-    values = read_placed(part.source, part.placement, files, grid, window, "nearest")[0][0]
-    if bits is None:
-        return np.asarray(values != 0)
-    return np.asarray((values.astype(np.int64) & bits) != 0)
+    return _cloudy(layer.clouds, files, grid, window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +277,34 @@ def _bands_of_files(
     )
 
 
+def _alignment(reference: GeoBox, date: OpenedDate) -> Alignment:
+    """That of the date's own lattice, warped when one of its files does not lie on it."""
+    whole = align(reference, date.geobox)
+    odd = any(align(date.geobox, source.geobox).kind == "warped" for source, _ in date.sources)
+    return Alignment("warped", whole.offset_px) if odd else whole
+
+
+def _read_parts(
+    parts: Sequence[Part], files: OpenFiles, grid: GeoBox, window: Window, kernel: Kernel
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Pixels (3, h, w), not yet stretched, and observed (h, w): the first part that observed a pixel gives it."""
+    if len(parts) == 1:
+        return read_placed(parts[0].source, parts[0].placement, files, grid, window, kernel)
+    shape = (int(window.height), int(window.width))
+    result = np.zeros((3, *shape), np.float32)
+    seen = np.zeros((3, *shape), bool)
+    for part in parts:
+        channels = list(part.channels)
+        if source_window(part.source.geobox, part.placement, grid, window) is None or seen[channels].all():
+            continue
+        pixels, observed = read_placed(part.source, part.placement, files, grid, window, kernel)
+        for plane, channel in zip(pixels, channels, strict=True):
+            new = observed & ~seen[channel]
+            result[channel][new] = plane[new]
+            seen[channel] |= new
+    return result, np.asarray(seen.all(axis=0))
+
+
 def _sample(date: OpenedDate, scene: GeoBox, files: OpenFiles) -> list[NDArray[np.float64]]:
     """Observed values of each channel over the scene, from about a million pixels of each."""
     windows = []
@@ -308,3 +321,29 @@ def _sample(date: OpenedDate, scene: GeoBox, files: OpenFiles) -> list[NDArray[n
         for channel, band in zip(channels, sample, strict=True):
             values[channel].append(band)
     return [np.concatenate(parts) for parts in values]
+
+
+def _sample_clear(date: OpenedDate, clouds: CloudMask, scene: GeoBox, files: OpenFiles) -> list[NDArray[np.float64]]:
+    """Observed values of each channel where no cloud is, from up to 64 windows spread over the scene."""
+    parts = [Part(source, channels, place(source.geobox, scene)) for source, channels in date.sources]
+    mask = replace(clouds, part=replace(clouds.part, placement=place(clouds.part.source.geobox, scene)))
+    values: list[list[NDArray[np.float64]]] = [[np.zeros(0)] for _ in range(3)]
+    height, width = min(scene.height, _CLEAR_WINDOW_PX), min(scene.width, _CLEAR_WINDOW_PX)
+    tops = {int(top) for top in np.linspace(0, scene.height - height, _CLEAR_WINDOWS)}
+    lefts = {int(left) for left in np.linspace(0, scene.width - width, _CLEAR_WINDOWS)}
+    for top in sorted(tops):
+        for left in sorted(lefts):
+            window = Window(left, top, width, height)
+            pixels, observed = _read_parts(parts, files, scene, window, "nearest")
+            clear = observed & ~_cloudy(mask, files, scene, window)
+            for channel in range(3):
+                values[channel].append(pixels[channel, clear].astype(np.float64))
+    return [np.concatenate(bands) for bands in values]
+
+
+def _cloudy(clouds: CloudMask, files: OpenFiles, grid: GeoBox, window: Window) -> NDArray[np.bool_]:
+    part = clouds.part
+    values = read_placed(part.source, part.placement, files, grid, window, "nearest")[0][0]
+    if clouds.bits is None:
+        return np.asarray(values != 0)
+    return np.asarray((values.astype(np.int64) & clouds.bits) != 0)

@@ -202,6 +202,24 @@ def plan(
     return _with_tiles(empty, chosen)
 
 
+def margins(block: Block) -> dict[str, Window]:
+    """The parts of the block's answer outside of its core, by compass direction; each lies in one neighbour's core.
+
+    Only those that exist: none without a feather, none beyond the grid.
+    """
+    core, answer = block.core, block.answer
+    row0, row1 = core.row_off, core.row_off + core.height
+    col0, col1 = core.col_off, core.col_off + core.width
+    rows = {"n": (answer.row_off, row0), "": (row0, row1), "s": (row1, answer.row_off + answer.height)}
+    cols = {"w": (answer.col_off, col0), "": (col0, col1), "e": (col1, answer.col_off + answer.width)}
+    return {
+        vertical + horizontal: Window(left, top, right - left, bottom - top)
+        for vertical, (top, bottom) in rows.items()
+        for horizontal, (left, right) in cols.items()
+        if vertical + horizontal and bottom > top and right > left
+    }
+
+
 def grow(window: Window, by_px: int, shape: tuple[int, int]) -> Window:
     """The window grown on all four sides, clipped to a raster of this shape (rows, columns)."""
     row0, col0 = max(0, window.row_off - by_px), max(0, window.col_off - by_px)

@@ -37,7 +37,7 @@ class LocalShift:
 class Shift:
     """Content of the second date lies dx pixels to the right and dy down of the same content of the first.
 
-    reliability  0 to 1: how far the correlation's peak stands above the next best place; below about 0.3 it is a guess
+    reliability  0 to 1: how far the correlation's peak stands above the next best place; below 0.4 it is a guess
     windows      what each window says by itself
     """
 

@@ -42,7 +42,7 @@ HOLE_AT_DATE = 10
 
 _WARN_SHIFT_PX = 1.5
 _APPLY_SHIFT_PX = 0.1
-_RELIABLE = 0.3
+_RELIABLE = 0.4  # measured on real pairs: every estimate above agreed with the eye, the wrong ones were at 0.3 and less
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +185,12 @@ def open_stack(
     grid = scene if aoi is None else output_geobox(geoboxes[0], geoboxes[1:], aoi, names=names)
     layers = []
     for index, date in enumerate(opened):
-        layer, observed = lay_date(date, scene, grid, files)
-        if observed == 0:
-            notes.append(f"{names[index]}: nothing was observed on the ground the dates share")
         spec = options.cloud_masks[index] if options.cloud_masks else None
         clouds = None if spec is None else open_cloud_mask(spec, rules, grid, files)
-        layers.append(replace(layer, clouds=clouds))
+        layer, observed = lay_date(date, clouds, reference=geoboxes[0], scene=scene, grid=grid, files=files)
+        if not observed:
+            notes.append(f"{names[index]}: nothing was observed on the ground the dates share")
+        layers.append(layer)
     registered, shift_notes = _register(layers, grid, options, files)
     return Stack(grid, registered, options.resampling, aoi, (*notes, *shift_notes), files)
 

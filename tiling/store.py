@@ -22,14 +22,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, TypedDict
+from typing import Any, BinaryIO, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiling.errors import StoreError
 
-Json: TypeAlias = "Mapping[str, Json] | list[Json] | tuple[Json, ...] | str | int | float | bool | None"
+Json: TypeAlias = Any  # whatever json can write: a recursive type would have to be cast away at every use
 
 _MAGIC = b"GTBLOCK1"
 _LENGTH = struct.Struct("<I")
