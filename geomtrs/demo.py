@@ -44,13 +44,17 @@ def run_demo(folder: Path, *, model: str = "nano", report: Callable[[str], None]
     before, after = folder / "drawn_2021-05-04.tif", folder / "drawn_2024-08-19.tif"
     write_drawn(before, pair.before)
     write_drawn(after, pair.after)
-    drawn = detect(str(before), str(after), query=SENTENCE, out=folder / "drawn", model=model, overwrite=True, fresh=True)
+    drawn = detect(
+        str(before), str(after), query=SENTENCE, out=folder / "drawn", model=model, overwrite=True, fresh=True
+    )
     iou = _iou(drawn, truth(pair))
-    report(f'"{SENTENCE}": {len(drawn.polygons)} polygons; IoU with the drawn truth {iou:.2f} (drawn, not a claim of accuracy)')
+    report(
+        f'"{SENTENCE}": {len(drawn.polygons)} polygons; IoU with the drawn truth {iou:.2f} (drawn, not a claim of accuracy)'
+    )
     _say_paths(drawn, report)
     with resources.as_file(resources.files("geomtrs.data") / "sample") as sample:
         first, second = sorted(str(p) for p in sample.glob("*.tif"))
-        real = detect(first, second, query=REAL_SENTENCE, out=folder / "real", model=model, overwrite=True, fresh=True)
+        real = detect(first, second, query=REAL_SENTENCE, out=folder / "real", model=model, **again)
     report(f'real pair (USDA NAIP, North Dakota, 2009 and 2014): "{REAL_SENTENCE}": {len(real.polygons)} polygons')
     _say_paths(real, report)
     return DemoReport(iou, drawn, real)
@@ -59,7 +63,7 @@ def run_demo(folder: Path, *, model: str = "nano", report: Callable[[str], None]
 def truth(pair: DrawnPair) -> NDArray[np.bool_]:
     """Where a building stands at the second date and none at the first."""
     building = CLASSES["building"]
-    return (pair.labels_after == building) & (pair.labels_before != building)
+    return np.asarray((pair.labels_after == building) & (pair.labels_before != building), bool)
 
 
 def write_drawn(path: Path, pixels: NDArray[np.uint8]) -> None:

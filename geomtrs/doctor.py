@@ -49,10 +49,15 @@ def _drivers() -> list[Finding]:
         drivers = env.drivers()
     raster = [name for name in _DRIVERS if name not in drivers]
     vector = [name for name in _VECTOR_DRIVERS if "w" not in pyogrio.list_drivers().get(name, "")]
-    found = f"GDAL {rasterio.__gdal_version__} (rasters, {len(raster_driver_extensions())} suffixes), {pyogrio.__gdal_version_string__} (vectors)"
+    suffixes = len(raster_driver_extensions())
+    found = (
+        f"GDAL {rasterio.__gdal_version__} (rasters, {suffixes} suffixes), {pyogrio.__gdal_version_string__} (vectors)"
+    )
     missing = [*raster, *vector]
     if missing:
-        return [Finding("drivers", f"without {', '.join(missing)}", "lack", "reinstall rasterio and pyogrio from wheels")]
+        return [
+            Finding("drivers", f"without {', '.join(missing)}", "lack", "reinstall rasterio and pyogrio from wheels")
+        ]
     return [Finding("drivers", found, "ok")]
 
 
@@ -99,5 +104,7 @@ def _extras() -> list[Finding]:
 def _disk() -> Finding:
     free = shutil.disk_usage(".").free / 1e9
     if free < 2:
-        return Finding("disk", f"{free:.1f} GB free here", "note", "free some: outputs take about 1.3 bytes a pixel and sentence")
+        return Finding(
+            "disk", f"{free:.1f} GB free here", "note", "free some: outputs take about 1.3 bytes a pixel and sentence"
+        )
     return Finding("disk", f"{free:.0f} GB free here", "ok")

@@ -15,19 +15,28 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no summar
 LogJson = Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on stderr.", rich_help_panel=_TALK)]
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything; tracebacks of errors.", rich_help_panel=_TALK)]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.", rich_help_panel=_TALK)]
-Images = Annotated[list[str] | None, typer.Argument(help="Two or more rasters of one place, in order of time.", show_default=False)]
+Images = Annotated[
+    list[str] | None, typer.Argument(help="Two or more rasters of one place, in order of time.", show_default=False)
+]
 DateFiles = Annotated[
     list[str] | None,
-    typer.Option("--date", help="FILE,FILE,… of one date (tiles, or one band a file); once per date.", rich_help_panel=_IMAGES),
+    typer.Option(
+        "--date", help="FILE,FILE,… of one date (tiles, or one band a file); once per date.", rich_help_panel=_IMAGES
+    ),
 ]
-Bands = Annotated[str | None, typer.Option(help="Red, green and blue, by number or name: 4,3,2.", rich_help_panel=_IMAGES)]
-Nodata = Annotated[float | None, typer.Option(help="A value that means no data, in all bands.", rich_help_panel=_IMAGES)]
+Bands = Annotated[
+    str | None, typer.Option(help="Red, green and blue, by number or name: 4,3,2.", rich_help_panel=_IMAGES)
+]
+Nodata = Annotated[
+    float | None, typer.Option(help="A value that means no data, in all bands.", rich_help_panel=_IMAGES)
+]
 Alpha = Annotated[str, typer.Option(help="Is the alpha band one: auto, yes, no.", rich_help_panel=_IMAGES)]
 AssumeCrs = Annotated[str | None, typer.Option(help="CRS of images that have none.", rich_help_panel=_IMAGES)]
 Aoi = Annotated[str | None, typer.Option(help="Area of interest: a vector file, or W,S,E,N.", rich_help_panel=_IMAGES)]
 AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for W,S,E,N.", rich_help_panel=_IMAGES)]
 CloudMask = Annotated[
-    list[str] | None, typer.Option(help="Raster (or raster:band) that is not 0 in clouds; once per date.", rich_help_panel=_IMAGES)
+    list[str] | None,
+    typer.Option(help="Raster (or raster:band) that is not 0 in clouds; once per date.", rich_help_panel=_IMAGES),
 ]
 Register = Annotated[str, typer.Option(help="check, translation (correct a shift) or off.", rich_help_panel=_IMAGES)]
 MaxShift = Annotated[float, typer.Option(help="Largest shift to correct, in pixels.", rich_help_panel=_IMAGES)]
@@ -36,12 +45,19 @@ Resampling = Annotated[str, typer.Option(help="bilinear, cubic or nearest.", ric
 
 def detect(
     images: Images = None,
-    query: Annotated[list[str] | None, typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER)] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
+    ] = None,
     queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
     out: Out = "geomtrs-out",
     date: DateFiles = None,
-    dates: Annotated[str | None, typer.Option(help="D1,D2,… where names and tags do not tell.", rich_help_panel=_IMAGES)] = None,
-    pairs: Annotated[str, typer.Option(help="consecutive, first-last or all.", rich_help_panel=_IMAGES)] = "consecutive",
+    dates: Annotated[
+        str | None, typer.Option(help="D1,D2,… where names and tags do not tell.", rich_help_panel=_IMAGES)
+    ] = None,
+    pairs: Annotated[
+        str, typer.Option(help="consecutive, first-last or all.", rich_help_panel=_IMAGES)
+    ] = "consecutive",
     bands: Bands = None,
     nodata: Nodata = None,
     alpha: Alpha = "auto",
@@ -52,24 +68,44 @@ def detect(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
-    pixels: Annotated[bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)] = False,
-    model: Annotated[str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)] = "nano",
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
+    ] = "nano",
     weights: Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)] = None,
-    threshold: Annotated[float, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)] = 0.5,
-    format: Annotated[list[str] | None, typer.Option(help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER)] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
+    ] = 0.5,
+    format: Annotated[
+        list[str] | None, typer.Option(help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER)
+    ] = None,
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
     max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
     fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)] = False,
-    keep_store: Annotated[bool, typer.Option("--keep-store", help="Keep the finished blocks.", rich_help_panel=_RUN)] = False,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)
+    ] = False,
+    keep_store: Annotated[
+        bool, typer.Option("--keep-store", help="Keep the finished blocks.", rich_help_panel=_RUN)
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)] = "auto",
-    memory: Annotated[str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
-    scheduler: Annotated[str | None, typer.Option(help="tcp://… of a running Dask cluster.", rich_help_panel=_RUN)] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="tcp://… of a running Dask cluster.", rich_help_panel=_RUN)
+    ] = None,
     json: AsJson = False,
     quiet: Quiet = False,
     log_json: LogJson = False,
@@ -95,7 +131,13 @@ def detect(
     }  # fmt: skip
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = run(
-            *dates_of(images, date), query=query or [], out=out, overwrite=overwrite, fresh=fresh, on_event=on_event, **options
+            *dates_of(images, date),
+            query=query or [],
+            out=out,
+            overwrite=overwrite,
+            fresh=fresh,
+            on_event=on_event,
+            **options,
         )
     return report(result, quiet=quiet, as_json=json)
 
@@ -105,7 +147,9 @@ def dates_of(images: list[str] | None, date: list[str] | None) -> list[str | lis
     from geomtrs.errors import QueryError
 
     if images and date:
-        raise QueryError("--date", found="images as arguments, too", wanted="one or the other", remedy="put every date behind --date")
+        raise QueryError(
+            "--date", found="images as arguments, too", wanted="one or the other", remedy="put every date behind --date"
+        )
     if date:
         return [[part for part in files.split(",") if part] for files in date]
     return list(images or [])

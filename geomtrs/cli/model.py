@@ -19,7 +19,9 @@ def list_models() -> None:
 
     for name in catalog.names():
         card = catalog.describe(name)
-        there = "no weights needed" if name == "differencing" else "installed" if card.weights_hash else "weights missing"
+        there = (
+            "no weights needed" if name == "differencing" else "installed" if card.weights_hash else "weights missing"
+        )
         print(f"{name:14} {there:18} {card.summary}")
 
 

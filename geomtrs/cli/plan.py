@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 from geomtrs.cli.detect import (
-    Alpha, Aoi, AoiCrs, AsJson, AssumeCrs, Bands, CloudMask, DateFiles, Debug, Images, LogJson, MaxShift, Nodata, Quiet, Register, Resampling, dates_of,
+    Alpha,
+    Aoi,
+    AoiCrs,
+    AsJson,
+    AssumeCrs,
+    Bands,
+    CloudMask,
+    DateFiles,
+    Debug,
+    Images,
+    LogJson,
+    MaxShift,
+    Nodata,
+    Quiet,
+    Register,
+    Resampling,
+    dates_of,
 )  # fmt: skip
 from geomtrs.cli.progress import listener, report
 

@@ -109,7 +109,9 @@ def _cover_rgb(canvas: Canvas, ground: Ground, patch: _Patch) -> NDArray[np.floa
     if ground.cover == "forest":
         return _forest_rgb(canvas, ground, patch)
     if ground.cover in ("grass", "lawn", "scrub"):
-        dry = np.clip(look.dryness * (0.45 if ground.cover == "lawn" else 1.0) + 0.22 * broad + 0.1 * clump, 0, 1)[:, :, None]
+        dry = np.clip(look.dryness * (0.45 if ground.cover == "lawn" else 1.0) + 0.22 * broad + 0.1 * clump, 0, 1)[
+            :, :, None
+        ]
         rgb = (np.array(climate.grass, np.float32) * (1 - dry) + np.array(climate.straw, np.float32) * dry) * tint
         tufts = (0.16, 0.10) if ground.cover == "scrub" else (0.05, 0.06)
         tone = 1 + tufts[0] * clump + tufts[1] * fine
@@ -136,7 +138,11 @@ def _cover_rgb(canvas: Canvas, ground: Ground, patch: _Patch) -> NDArray[np.floa
 
 def _forest_rgb(canvas: Canvas, ground: Ground, patch: _Patch) -> NDArray[np.float32]:
     canopy = crowns(
-        np.random.default_rng(canvas.seed), patch.x, patch.y, cell_px=ground.period_m / canvas.gsd_m, sun=canvas.look.sun
+        np.random.default_rng(canvas.seed),
+        patch.x,
+        patch.y,
+        cell_px=ground.period_m / canvas.gsd_m,
+        sun=canvas.look.sun,
     )
     light = (0.35 + 0.65 * canopy.height) * (1 + 0.42 * canopy.slope * canopy.height) * (0.82 + 0.4 * canopy.kind)
     light *= 1 + 0.08 * canvas.grain.broad[patch.at] + 0.07 * canvas.grain.fine[patch.at]
@@ -174,7 +180,12 @@ def _paint_road(canvas: Canvas, road: Road) -> None:
     patch = _patch(canvas, line.min(axis=0) - reach, line.max(axis=0) + reach)
     if patch is None:
         return
-    grain = 1 + 0.05 * canvas.grain.fine[patch.at] + 0.04 * canvas.grain.clump[patch.at] + 0.05 * canvas.grain.broad[patch.at]
+    grain = (
+        1
+        + 0.05 * canvas.grain.fine[patch.at]
+        + 0.04 * canvas.grain.clump[patch.at]
+        + 0.05 * canvas.grain.broad[patch.at]
+    )
     if road.shoulder_m:
         verge = _along(patch, line, (road.width_m + 2 * road.shoulder_m) / canvas.gsd_m)
         colour = np.array(canvas.climate.concrete if road.paved else canvas.climate.sand, np.float32)
@@ -289,11 +300,20 @@ def _box_tone(canvas: Canvas, box: Box, place: tuple[Field, Field], inward: tupl
             return np.asarray(1 + 0.27 * np.where(end, np.sign(along) * np.float32(facing_along), side), np.float32)
         case "flat":
             edge = np.minimum(inward[0], inward[1])
-            wall_side = np.maximum(np.sign(along) * facing_along * (inward[0] < metre), np.sign(across) * facing_across * (inward[1] < metre))
-            return np.asarray(1 + 0.16 * (edge < 0.5 * metre) - 0.22 * (wall_side > 0.3) * (edge >= 0.5 * metre), np.float32)
+            wall_side = np.maximum(
+                np.sign(along) * facing_along * (inward[0] < metre),
+                np.sign(across) * facing_across * (inward[1] < metre),
+            )
+            return np.asarray(
+                1 + 0.16 * (edge < 0.5 * metre) - 0.22 * (wall_side > 0.3) * (edge >= 0.5 * metre), np.float32
+            )
         case "hall":
             ribs = stripes(along, across, angle=np.pi / 2, period_px=2.4 * metre)
-            skylight = (abs(across) > 0.2 * box.size[1] * metre) & (abs(across) < 0.3 * box.size[1] * metre) & ((along / (9 * metre)) % 1 < 0.35)
+            skylight = (
+                (abs(across) > 0.2 * box.size[1] * metre)
+                & (abs(across) < 0.3 * box.size[1] * metre)
+                & ((along / (9 * metre)) % 1 < 0.35)
+            )
             return np.asarray(1 + 0.10 * side + 0.03 * ribs + 0.14 * skylight, np.float32)
         case "car":
             glass = (along > 0.05 * box.size[0] * metre) & (along < 0.24 * box.size[0] * metre)
@@ -303,7 +323,9 @@ def _box_tone(canvas: Canvas, box: Box, place: tuple[Field, Field], inward: tupl
         case "pool":
             return np.asarray(1 + 0.35 * (np.minimum(inward[0], inward[1]) < 0.7 * metre), np.float32)
         case "panel":
-            return np.asarray(1 + 0.12 * stripes(along, across, angle=0.0, period_px=2 * metre) - 0.0 * along, np.float32)
+            return np.asarray(
+                1 + 0.12 * stripes(along, across, angle=0.0, period_px=2 * metre) - 0.0 * along, np.float32
+            )
         case _:
             return np.ones(np.broadcast_shapes(along.shape, across.shape), np.float32)
 
@@ -323,7 +345,7 @@ def _paint_tree(canvas: Canvas, tree: Tree) -> None:
     facing = x * np.float32(towards[0]) + y * np.float32(towards[1])
     light = (1.12 - 0.3 * away + 0.38 * facing) * (1 + 0.14 * fine + 0.1 * ragged)
     leafless = (tree.tint[0] * 97.0) % 1.0
-    colour = _leaf(canvas, np.float32([leafless]))[0] * np.array(tree.tint, np.float32)
+    colour = _leaf(canvas, np.array([leafless], np.float32))[0] * np.array(tree.tint, np.float32)
     rgb = canvas.rgb[patch.at]
     rgb += (colour * np.maximum(light, 0.15)[:, :, None] - rgb) * np.asarray(cover, np.float32)[:, :, None]
     canvas.labels[patch.at][cover > 0.5] = CLASSES["tree"]

@@ -53,7 +53,14 @@ ROOFS: tuple[Colour, ...] = (
     (0.56, 0.33, 0.24), (0.47, 0.27, 0.20), (0.62, 0.42, 0.30), (0.36, 0.34, 0.33), (0.27, 0.27, 0.29), (0.50, 0.46, 0.42),
     (0.42, 0.36, 0.31), (0.66, 0.64, 0.61), (0.80, 0.79, 0.76), (0.34, 0.45, 0.40), (0.33, 0.42, 0.55), (0.58, 0.52, 0.44),
 )  # fmt: skip
-_HALLS: tuple[Colour, ...] = ((0.82, 0.82, 0.81), (0.62, 0.64, 0.65), (0.35, 0.47, 0.62), (0.52, 0.33, 0.28), (0.45, 0.52, 0.48), (0.70, 0.66, 0.58))
+_HALLS: tuple[Colour, ...] = (
+    (0.82, 0.82, 0.81),
+    (0.62, 0.64, 0.65),
+    (0.35, 0.47, 0.62),
+    (0.52, 0.33, 0.28),
+    (0.45, 0.52, 0.48),
+    (0.70, 0.66, 0.58),
+)
 CARS: tuple[Colour, ...] = (
     (0.88, 0.88, 0.88), (0.75, 0.76, 0.78), (0.12, 0.12, 0.13), (0.22, 0.23, 0.25), (0.45, 0.46, 0.48), (0.52, 0.13, 0.12),
     (0.18, 0.27, 0.45), (0.60, 0.55, 0.45), (0.86, 0.86, 0.84),
@@ -119,7 +126,15 @@ def _house(rng: np.random.Generator, style: Style, at: tuple[float, float], angl
         parts.append(Box(kind, centre, (wing[1], wing[0]), angle + np.pi / 2, roof, height * 0.9))
     if rng.random() < style.rooftop_solar:
         dv = -depth * 0.24
-        parts.append(Box("panel", (at[0] - dv * sine, at[1] + dv * cosine), (length * 0.5, depth * 0.3), angle, _near(rng, (0.12, 0.15, 0.24), 0.05)))
+        parts.append(
+            Box(
+                "panel",
+                (at[0] - dv * sine, at[1] + dv * cosine),
+                (length * 0.5, depth * 0.3),
+                angle,
+                _near(rng, (0.12, 0.15, 0.24), 0.05),
+            )
+        )
     return parts
 
 
@@ -141,7 +156,9 @@ def fill_houses(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style
         lane = row * depth / rows
         if rows > 2:
             line = frame.line(np.array(plan(-3, lane)), np.array(plan(length + 3, lane)))
-            plot.always.append(Road(line, float(rng.uniform(4.5, 7)), paved=paved_lane, shoulder_m=1.5 * float(rng.random() < 0.4)))
+            plot.always.append(
+                Road(line, float(rng.uniform(4.5, 7)), paved=paved_lane, shoulder_m=1.5 * float(rng.random() < 0.4))
+            )
     turn = 0.0 if along_u else np.pi / 2
     for row in range(rows):
         front = -1 if row % 2 else 1
@@ -157,14 +174,19 @@ def fill_houses(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style
     return plot
 
 
-def _fill_lot(rng: np.random.Generator, plot: Plot, frame: Frame, style: Style, lot: tuple[float, float, float, float]) -> None:
+def _fill_lot(
+    rng: np.random.Generator, plot: Plot, frame: Frame, style: Style, lot: tuple[float, float, float, float]
+) -> None:
     """A house with drive, garden and trees; lot = (u, v, angle on the ground, house length)."""
     u, v, angle, size = lot
     at = frame.point(u, v)
     angle += float(rng.choice([0, np.pi / 2], p=[0.75, 0.25])) + float(rng.normal(0, 0.03))
 
     def beside(right: float, down: float) -> tuple[float, float]:
-        return (at[0] + right * np.cos(angle) - down * np.sin(angle), at[1] + right * np.sin(angle) + down * np.cos(angle))
+        return (
+            at[0] + right * np.cos(angle) - down * np.sin(angle),
+            at[1] + right * np.sin(angle) + down * np.cos(angle),
+        )
 
     house = _house(rng, style, at, angle, size)
     if rng.random() < 0.7:
@@ -172,12 +194,25 @@ def _fill_lot(rng: np.random.Generator, plot: Plot, frame: Frame, style: Style, 
         house.insert(0, Box("slab", drive, (3.2, size * 0.9), angle, _near(rng, style.climate.concrete, 0.07)))
         plot.parking.append((*drive, angle + np.pi / 2))
     if rng.random() < 0.3:
-        house.append(Box("flat", beside(-size * 0.75, size * 0.5), (4.0, 3.2), angle, _near(rng, (0.55, 0.52, 0.49), 0.1), 2.5))
+        house.append(
+            Box("flat", beside(-size * 0.75, size * 0.5), (4.0, 3.2), angle, _near(rng, (0.55, 0.52, 0.49), 0.1), 2.5)
+        )
     plot.lots.append(house)
     if rng.random() < style.pools:
         spot = beside(rng.uniform(-3, 3), size * rng.uniform(0.75, 0.95))
         water = Box("pool", spot, (rng.uniform(6, 10), rng.uniform(3, 5)), angle, _near(rng, (0.30, 0.66, 0.70), 0.06))
-        plot.lots.append([Box("slab", spot, (water.size[0] + 3, water.size[1] + 3), angle, _near(rng, style.climate.concrete, 0.05)), water])
+        plot.lots.append(
+            [
+                Box(
+                    "slab",
+                    spot,
+                    (water.size[0] + 3, water.size[1] + 3),
+                    angle,
+                    _near(rng, style.climate.concrete, 0.05),
+                ),
+                water,
+            ]
+        )
     for _ in range(int(rng.poisson(style.trees))):
         far = size * rng.uniform(0.65, 1.1)
         turn = rng.uniform(0, 2 * np.pi)
@@ -202,7 +237,16 @@ def fill_flats(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style)
             for _ in range(int(rng.integers(1, 5))):
                 shift = rng.uniform(-0.4, 0.4) * length
                 spot = (centre[0] + shift * np.cos(angle), centre[1] + shift * np.sin(angle))
-                block.append(Box("flat", spot, (rng.uniform(2, 5), rng.uniform(2, 4)), angle, _near(rng, (0.5, 0.5, 0.5), 0.15), 0.0))
+                block.append(
+                    Box(
+                        "flat",
+                        spot,
+                        (rng.uniform(2, 5), rng.uniform(2, 4)),
+                        angle,
+                        _near(rng, (0.5, 0.5, 0.5), 0.15),
+                        0.0,
+                    )
+                )
             plot.lots.append(block)
             for k in range(int(length / 3)):
                 plot.parking.append((*frame.point(u + 3 * k, v + depth / 2 + 5), angle + np.pi / 2))
@@ -225,9 +269,19 @@ def fill_industry(rng: np.random.Generator, frame: Frame, rect: Rect, style: Sty
             size = (wide * float(rng.uniform(0.5, 0.82)), tall * float(rng.uniform(0.45, 0.78)))
             turn = 0.0 if size[0] > size[1] else np.pi / 2
             paint = _near(rng, _HALLS[int(rng.integers(len(_HALLS)))], 0.06)
-            hall = Box("hall", frame.point(u, v), (max(size), min(size)), frame.angle(u, v) + turn, paint, float(rng.uniform(6, 14)))
+            hall = Box(
+                "hall",
+                frame.point(u, v),
+                (max(size), min(size)),
+                frame.angle(u, v) + turn,
+                paint,
+                float(rng.uniform(6, 14)),
+            )
             plot.lots.append([hall])
-            plot.parking.extend((*frame.point(u - size[0] / 2 + 4 * k, v + size[1] / 2 + 5), frame.angle(u, v) + np.pi / 2) for k in range(int(size[0] / 4)))
+            plot.parking.extend(
+                (*frame.point(u - size[0] / 2 + 4 * k, v + size[1] / 2 + 5), frame.angle(u, v) + np.pi / 2)
+                for k in range(int(size[0] / 4))
+            )
     return plot
 
 
@@ -261,7 +315,11 @@ def fill_field(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style)
     along_u = rng.random() < 0.5
     cuts = np.sort(np.concatenate([[0, 1], rng.uniform(0.1, 0.9, int(rng.integers(0, 5)))])).tolist()
     for low, high in zip(cuts, cuts[1:], strict=False):
-        strip = (u0 + low * (u1 - u0), v0, u0 + high * (u1 - u0), v1) if along_u else (u0, v0 + low * (v1 - v0), u1, v0 + high * (v1 - v0))
+        strip = (
+            (u0 + low * (u1 - u0), v0, u0 + high * (u1 - u0), v1)
+            if along_u
+            else (u0, v0 + low * (v1 - v0), u1, v0 + high * (v1 - v0))
+        )
         outline = frame.outline(strip)
         angle = frame.angle((strip[0] + strip[2]) / 2, (strip[1] + strip[3]) / 2) + (np.pi / 2 if along_u else 0.0)
         first = _crop(rng, style.climate)
@@ -292,7 +350,9 @@ def _fill_open(cover: Cover, trees: float) -> Callable[[np.random.Generator, Fra
 
     def fill(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style) -> Plot:
         del style  # open ground has none
-        period, strength = (float(rng.uniform(3, 8)), float(rng.uniform(0.02, 0.06))) if rng.random() < 0.35 else (0.0, 0.0)
+        period, strength = (
+            (float(rng.uniform(3, 8)), float(rng.uniform(0.02, 0.06))) if rng.random() < 0.35 else (0.0, 0.0)
+        )
         plot = Plot(always=[Ground(frame.outline(rect), cover, _tint(rng), rng.uniform(0, np.pi), period, strength)])
         if cover in ("bare", "sand") and rng.random() < 0.6:
             patch = frame.xy(blob(rng, part_of(rng, rect, share=(0.2, 0.6))))
@@ -310,14 +370,23 @@ def fill_grass(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style)
     plot = _fill_open(cover, 9.0)(rng, frame, rect, style)
     if rng.random() < 0.35:
         ends = rng.uniform(rect[:2], rect[2:], (2, 2))
-        plot.always.append(Road(frame.line(ends[0], ends[1]), float(rng.uniform(1.5, 3)), paved=False, tone=float(rng.uniform(0.8, 1.05))))
+        plot.always.append(
+            Road(
+                frame.line(ends[0], ends[1]),
+                float(rng.uniform(1.5, 3)),
+                paved=False,
+                tone=float(rng.uniform(0.8, 1.05)),
+            )
+        )
     return plot
 
 
 def fill_forest(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style) -> Plot:
     """Closed canopy with a ragged edge over grass."""
     outline = frame.outline(rect) if rng.random() < 0.5 else frame.xy(blob(rng, rect, roughness=0.35))
-    canopy = Ground(roughen(rng, outline, 1.3), "forest", _tint(rng, 0.14), period_m=style.crown_m * float(rng.uniform(0.7, 1.2)))
+    canopy = Ground(
+        roughen(rng, outline, 1.3), "forest", _tint(rng, 0.14), period_m=style.crown_m * float(rng.uniform(0.7, 1.2))
+    )
     return Plot(always=[Ground(frame.outline(rect), "scrub", _tint(rng)), canopy])
 
 
@@ -337,7 +406,14 @@ def fill_lake(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style) 
     shore = frame.outline(rect) if straight else frame.xy(blob(rng, rect, roughness=0.3))
     middle = shore.mean(axis=0)
     shrink = 1 - rng.uniform(2, 5) / max(12.0, float(np.abs(shore - middle).max()))
-    water = Ground(roughen(rng, middle + (shore - middle) * shrink, 0.4), "water", _tint(rng, 0.18), rng.uniform(0, np.pi), 5.0, 0.02)
+    water = Ground(
+        roughen(rng, middle + (shore - middle) * shrink, 0.4),
+        "water",
+        _tint(rng, 0.18),
+        rng.uniform(0, np.pi),
+        5.0,
+        0.02,
+    )
     bank: Cover = "scrub" if rng.random() < 0.5 else "sand"
     plot = Plot(always=[Ground(frame.outline(rect), "grass", _tint(rng)), Ground(shore, bank, _tint(rng)), water])
     for _ in range(int(rng.integers(0, 1 + int(_area(rect) / 900)))):

@@ -27,7 +27,9 @@ class Frame:
         bent_u = u + self.bend_m[0] * np.sin(2 * np.pi * v / self.wave_m[0] + self.phase[0])
         bent_v = v + self.bend_m[1] * np.sin(2 * np.pi * u / self.wave_m[1] + self.phase[1])
         sine, cosine = np.sin(self.theta), np.cos(self.theta)
-        return np.stack([bent_u * cosine - bent_v * sine + self.centre[0], bent_u * sine + bent_v * cosine + self.centre[1]], axis=1)
+        return np.stack(
+            [bent_u * cosine - bent_v * sine + self.centre[0], bent_u * sine + bent_v * cosine + self.centre[1]], axis=1
+        )
 
     def point(self, u: float, v: float) -> tuple[float, float]:
         """One plan point on the ground."""
@@ -108,7 +110,10 @@ def blob(rng: np.random.Generator, rect: Rect, *, roughness: float = 0.2) -> Poi
     for harmonic in range(2, 8):
         radius += rng.normal(0, roughness / harmonic) * np.cos(harmonic * turn + rng.uniform(0, 2 * np.pi))
     radius = np.clip(radius / max(1.0, radius.max()), 0.25, 1.0)
-    return np.stack([(u0 + u1) / 2 + (u1 - u0) / 2 * radius * np.cos(turn), (v0 + v1) / 2 + (v1 - v0) / 2 * radius * np.sin(turn)], axis=1)
+    return np.stack(
+        [(u0 + u1) / 2 + (u1 - u0) / 2 * radius * np.cos(turn), (v0 + v1) / 2 + (v1 - v0) / 2 * radius * np.sin(turn)],
+        axis=1,
+    )
 
 
 def part_of(rng: np.random.Generator, rect: Rect, *, share: tuple[float, float] = (0.35, 0.85)) -> Rect:
@@ -134,7 +139,8 @@ def wander(rng: np.random.Generator, size_m: tuple[float, float]) -> Points:
     along = np.linspace(-reach, reach, steps)
     wave = rng.uniform(0.5, 1.3) * np.clip(reach, 60, 400)
     aside = sum(
-        rng.normal(0, 0.10 / k) * wave * np.sin(2 * np.pi * k * along / wave + rng.uniform(0, 2 * np.pi)) for k in (1, 2, 3)
+        rng.normal(0, 0.10 / k) * wave * np.sin(2 * np.pi * k * along / wave + rng.uniform(0, 2 * np.pi))
+        for k in (1, 2, 3)
     ) + rng.uniform(-0.3, 0.3) * min(size_m)
     heading = rng.uniform(0, np.pi)
     x = width / 2 + along * np.cos(heading) - aside * np.sin(heading)

@@ -53,6 +53,8 @@ class Look:
     gain: Colour
     gamma: float
     contrast: float
+    saturation: float
+    """1 = as it is, 0 = grey."""
     haze: float
     haze_colour: Colour
     blur_px: float
@@ -73,8 +75,17 @@ def draw_climate(rng: np.random.Generator) -> Climate:
         mixed = mixed * rng.uniform(0.85, 1.18) + rng.normal(0, 0.015, 3)
         return colour(mixed)
 
-    names = ("grass", "straw", "crown", "soil", "sand", "asphalt", "concrete", "water")
-    return Climate(*(between(name) for name in names), leafless=(1 - part) * first.leafless + part * second.leafless)
+    return Climate(
+        grass=between("grass"),
+        straw=between("straw"),
+        crown=between("crown"),
+        soil=between("soil"),
+        sand=between("sand"),
+        asphalt=between("asphalt"),
+        concrete=between("concrete"),
+        water=between("water"),
+        leafless=(1 - part) * first.leafless + part * second.leafless,
+    )
 
 
 def draw_look(rng: np.random.Generator, *, climate: Climate) -> Look:
@@ -89,12 +100,13 @@ def draw_look(rng: np.random.Generator, *, climate: Climate) -> Look:
         bare_branches=float(rng.beta(0.3, 0.9)) * climate.leafless,
         gain=colour(rng.uniform(0.78, 1.2) * np.array([1 + warm, 1 + rng.normal(0, 0.025), 1 - warm]), high=2.0),
         gamma=float(rng.uniform(0.8, 1.3)),
-        contrast=float(rng.uniform(0.85, 1.35)),
+        contrast=float(rng.uniform(0.85, 1.4)),
+        saturation=float(rng.uniform(0.45, 1.05)),
         haze=float(rng.beta(0.7, 5)),
         haze_colour=colour(np.array([0.66, 0.70, 0.74]) + rng.normal(0, 0.03, 3)),
         blur_px=float(rng.choice([rng.uniform(0.25, 0.6), rng.uniform(0.5, 1.3)])),
         sharpen=float(rng.choice([0.0, rng.uniform(0.2, 1.0)])),
-        noise=float(rng.choice([rng.uniform(0.001, 0.008), rng.uniform(0.006, 0.028)])),
+        noise=float(rng.choice([rng.uniform(0.001, 0.006), rng.uniform(0.004, 0.018)])),
         jpeg_quality=int(rng.integers(55, 97)),
         shift_px=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5))),
     )
@@ -110,9 +122,11 @@ def photograph(rgb: NDArray[np.float32], look: Look, rng: np.random.Generator) -
     """The ground as the sensor delivers it: (H, W, 3) float32 reflected light 0..1 → uint8 of the same shape."""
     height, width = rgb.shape[:2]
     seen = np.empty_like(rgb)
+    grey = rgb.mean(axis=2)
     grain = rng.standard_normal((height, width), dtype=np.float32)
     for band in range(3):
-        light = ndimage.gaussian_filter(rgb[:, :, band], look.blur_px, mode="nearest")
+        mixed = grey + np.float32(look.saturation) * (rgb[:, :, band] - grey)
+        light = ndimage.gaussian_filter(mixed, look.blur_px, mode="nearest")
         if look.sharpen:
             light += look.sharpen * (light - ndimage.gaussian_filter(light, look.blur_px + 0.8, mode="nearest"))
         light = ndimage.shift(light, look.shift_px[::-1], order=1, mode="nearest")

@@ -13,7 +13,7 @@ from geomtrs.data.drawing import Canvas, paint
 from geomtrs.data.ground import draw_grain, fractal
 from geomtrs.data.landuse import CARS, FILLERS, Plot, Pose, Style, Use, draw_style
 from geomtrs.data.layout import Frame, Rect, Seam, draw_frame, inset, part_of, split, wander
-from geomtrs.data.looks import Climate, Look, draw_climate, draw_look, photograph
+from geomtrs.data.looks import Climate, draw_climate, draw_look, photograph
 from geomtrs.data.things import CLASSES, Box, Ground, Points, Road, Thing, Tree
 
 __all__ = ["CLASSES", "DrawnPair", "draw_scene"]
@@ -21,7 +21,16 @@ __all__ = ["CLASSES", "DrawnPair", "draw_scene"]
 _GSD_RANGE_M = (0.1, 10.0)
 
 _ZONES: dict[str, dict[Use, float]] = {
-    "village": {"houses": 6, "field": 2, "grass": 2, "forest": 1, "orchard": 1, "industry": 0.5, "lake": 0.4, "bare": 0.4},
+    "village": {
+        "houses": 6,
+        "field": 2,
+        "grass": 2,
+        "forest": 1,
+        "orchard": 1,
+        "industry": 0.5,
+        "lake": 0.4,
+        "bare": 0.4,
+    },
     "town": {"houses": 5, "flats": 3, "carpark": 1, "industry": 1, "grass": 1.2, "bare": 0.6},
     "farm": {"field": 6, "orchard": 1, "grass": 1, "forest": 1, "solar": 0.5, "houses": 0.7, "lake": 0.4, "bare": 0.4},
     "works": {"industry": 5, "carpark": 1.5, "bare": 1.5, "grass": 1, "solar": 1, "field": 0.6},
@@ -101,7 +110,9 @@ def draw_scene(rng: np.random.Generator, shape: tuple[int, int], *, gsd_m: float
     Raises ValueError for an empty shape or a gsd_m outside that range. 0.1 s for 256² and 5 s for 2048² on one core.
     """
     if min(shape) < 1 or not _GSD_RANGE_M[0] <= gsd_m <= _GSD_RANGE_M[1]:
-        raise ValueError(f"found shape {shape} at {gsd_m} m; wanted at least 1 × 1 pixels at {_GSD_RANGE_M[0]} to {_GSD_RANGE_M[1]} m")
+        raise ValueError(
+            f"found shape {shape} at {gsd_m} m; wanted at least 1 × 1 pixels at {_GSD_RANGE_M[0]} to {_GSD_RANGE_M[1]} m"
+        )
     size_m = (shape[1] * gsd_m, shape[0] * gsd_m)
     climate = draw_climate(rng)
     dates = _lay_out(rng, size_m, climate, gsd_m)
@@ -111,7 +122,9 @@ def draw_scene(rng: np.random.Generator, shape: tuple[int, int], *, gsd_m: float
     first_look = draw_look(rng, climate=climate)
     second_look = draw_look(rng, climate=climate)
     if rng.random() < 0.3:
-        second_look = replace(second_look, sun=first_look.sun, dryness=first_look.dryness, bare_branches=first_look.bare_branches)
+        second_look = replace(
+            second_look, sun=first_look.sun, dryness=first_look.dryness, bare_branches=first_look.bare_branches
+        )
     pictures: list[NDArray[np.uint8]] = []
     labels: list[NDArray[np.uint8]] = []
     for things, look in ((dates.first, first_look), (dates.second, second_look)):
@@ -131,7 +144,9 @@ def _lay_out(rng: np.random.Generator, size_m: tuple[float, float], climate: Cli
     block_m = float(rng.uniform(45, 150)) * max(1.0, gsd_m / 0.7) ** 0.5
     blocks, seams = split(rng, (-reach, -reach, reach, reach), block_m=block_m)
     zones = [_ZONES[name] for name in rng.choice(list(_ZONES), 2)]
-    grass = Ground(np.array([[-9.0, -9], [size_m[0] + 9, -9], [size_m[0] + 9, size_m[1] + 9], [-9, size_m[1] + 9]]), "grass")
+    grass = Ground(
+        np.array([[-9.0, -9], [size_m[0] + 9, -9], [size_m[0] + 9, size_m[1] + 9], [-9, size_m[1] + 9]]), "grass"
+    )
     dates = _Dates([grass], [grass])
     border = np.array(size_m)
     lean = rng.normal(0, 1, 2)
@@ -174,7 +189,15 @@ def _choose(rng: np.random.Generator, weights: dict[Use, float]) -> Use:
     return uses[int(rng.choice(len(uses), p=share / share.sum()))]
 
 
-def _lay_block(rng: np.random.Generator, dates: _Dates, frame: Frame, rect: Rect, style: Style, habits: _Habits, zone: dict[Use, float]) -> None:  # noqa: PLR0913 — one block, all that shapes it
+def _lay_block(
+    rng: np.random.Generator,
+    dates: _Dates,
+    frame: Frame,
+    rect: Rect,
+    style: Style,
+    habits: _Habits,
+    zone: dict[Use, float],
+) -> None:
     """One block: as it always was, or of another use at one of the dates, whole or in part."""
     use = _choose(rng, zone)
     plot = FILLERS[use](rng, frame, rect, style)
@@ -184,7 +207,11 @@ def _lay_block(rng: np.random.Generator, dates: _Dates, frame: Frame, rect: Rect
     turns = _TURNS[use]
     other = turns[int(rng.integers(len(turns)))]
     first = bool(rng.random() < 0.5)
-    natural = other in ("lake", "forest", "burnt", "bare", "grass", "solar", "carpark") and use not in ("houses", "flats", "industry")
+    natural = other in ("lake", "forest", "burnt", "bare", "grass", "solar", "carpark") and use not in (
+        "houses",
+        "flats",
+        "industry",
+    )
     if natural and rng.random() < 0.6:
         _show(rng, dates, plot, habits, at=(True, True))
         place = part_of(rng, rect)
@@ -202,7 +229,9 @@ def _clear(dates: _Dates, outline: Points, *, at: tuple[bool, bool]) -> None:
     low, high = outline.min(axis=0), outline.max(axis=0)
     for things, cleared in zip((dates.first, dates.second), at, strict=True):
         if cleared:
-            things[:] = [t for t in things if not isinstance(t, Box | Tree) or not ((t.centre > low) & (t.centre < high)).all()]
+            things[:] = [
+                t for t in things if not isinstance(t, Box | Tree) or not ((t.centre > low) & (t.centre < high)).all()
+            ]
 
 
 def _show(rng: np.random.Generator, dates: _Dates, plot: Plot, habits: _Habits, *, at: tuple[bool, bool]) -> None:
@@ -218,7 +247,9 @@ def _show(rng: np.random.Generator, dates: _Dates, plot: Plot, habits: _Habits, 
                 things.extend(lot)
             elif k == gone and isinstance(lot[-1], Box) and lot[-1].kind != "pool" and rng.random() < 0.5:
                 house = lot[-1]
-                things.append(Box("scar", house.centre, (house.size[0] + 5, house.size[1] + 5), house.angle, (0.52, 0.45, 0.36)))
+                things.append(
+                    Box("scar", house.centre, (house.size[0] + 5, house.size[1] + 5), house.angle, (0.52, 0.45, 0.36))
+                )
     stays = rng.random(len(plot.parking)) < 0.25
     lasting = rng.random(len(plot.parking))
     for k, things in enumerate(lists):
@@ -242,7 +273,9 @@ def _boat(rng: np.random.Generator, pose: Pose) -> Box:
     return Box("boat", pose[:2], (length, length * float(rng.uniform(0.24, 0.36))), pose[2], (0.86, 0.86, 0.85), 1.2)
 
 
-def _lay_seam(rng: np.random.Generator, dates: _Dates, frame: Frame, seam: Seam, style: Style, habits: _Habits, border: Points) -> None:  # noqa: PLR0913 — one seam, all that shapes it
+def _lay_seam(
+    rng: np.random.Generator, dates: _Dates, frame: Frame, seam: Seam, style: Style, habits: _Habits, border: Points
+) -> None:
     """A seam is a street, a track, a row of trees or nothing; a street may be new, or paved anew."""
     line = frame.line(np.array(seam.start), np.array(seam.end))
     if _outside(line, border):
@@ -250,12 +283,22 @@ def _lay_seam(rng: np.random.Generator, dates: _Dates, frame: Frame, seam: Seam,
     if rng.random() > habits.street:
         if rng.random() < 0.4:
             spots = line[rng.random(len(line)) < 0.7] + rng.normal(0, 1.0, 2)
-            dates.both([Tree((x, y), float(rng.uniform(1.5, 4)), 6.0, (1.0, 1.0, float(rng.uniform(0.9, 1.1)))) for x, y in spots.tolist()])
+            dates.both(
+                [
+                    Tree((x, y), float(rng.uniform(1.5, 4)), 6.0, (1.0, 1.0, float(rng.uniform(0.9, 1.1))))
+                    for x, y in spots.tolist()
+                ]
+            )
         return
     wide = float(rng.uniform(9, 17)) if seam.depth < 2 and rng.random() < 0.5 else float(rng.uniform(4, 8.5))
     paved = bool(wide > 8.5 or rng.random() < 0.7)
     road = Road(
-        line, wide, paved=paved, marked=paved and rng.random() < 0.5, shoulder_m=float(rng.uniform(0.8, 2.2)) * float(rng.random() < 0.5), tone=float(rng.uniform(0.85, 1.2))
+        line,
+        wide,
+        paved=paved,
+        marked=paved and rng.random() < 0.5,
+        shoulder_m=float(rng.uniform(0.8, 2.2)) * float(rng.random() < 0.5),
+        tone=float(rng.uniform(0.85, 1.2)),
     )
     there = (True, True)
     if rng.random() < habits.new_street:
@@ -266,7 +309,11 @@ def _lay_seam(rng: np.random.Generator, dates: _Dates, frame: Frame, seam: Seam,
             things.append(road)
             things.extend(_traffic(rng, road, habits.traffic))
     if rng.random() < 0.25 and style.trees > 0.5:
-        avenue = line[::2] + rng.normal(0, 0.3, 2) + (wide / 2 + 3) * np.array([np.cos(frame.theta + 1.57), np.sin(frame.theta + 1.57)])
+        avenue = (
+            line[::2]
+            + rng.normal(0, 0.3, 2)
+            + (wide / 2 + 3) * np.array([np.cos(frame.theta + 1.57), np.sin(frame.theta + 1.57)])
+        )
         dates.both([Tree((x, y), 2.6, 7.0, (1.0, float(rng.uniform(0.9, 1.15)), 1.0)) for x, y in avenue.tolist()])
 
 
@@ -300,7 +347,9 @@ def _lay_river(rng: np.random.Generator, dates: _Dates, size_m: tuple[float, flo
         return np.concatenate([sides[0], sides[1][::-1]])
 
     for things, width in ((dates.first, wide), (dates.second, low)):
-        things[:] = [t for t in things if not isinstance(t, Box | Tree) or _distance(line, t.centre) > wide / 2 + bank + 3]
+        things[:] = [
+            t for t in things if not isinstance(t, Box | Tree) or _distance(line, t.centre) > wide / 2 + bank + 3
+        ]
         things.append(Ground(ribbon(wide + 2 * bank), "sand" if low < wide or rng.random() < 0.4 else "scrub"))
         things.append(Ground(ribbon(width), "water", (1.0, 1.0, 1.0), 0.3, 6.0, 0.015))
         for k in np.nonzero(rng.random(len(line)) < 0.05 * (wide > 14))[0].tolist():

@@ -25,7 +25,9 @@ CLASSES: dict[str, int] = {
 }
 """Label of each class in a drawn scene. "other" is paved ground, yards and whatever has no name."""
 
-Cover: TypeAlias = Literal["grass", "lawn", "scrub", "field", "bare", "sand", "paved", "water", "burnt", "forest", "solar"]
+Cover: TypeAlias = Literal[
+    "grass", "lawn", "scrub", "field", "bare", "sand", "paved", "water", "burnt", "forest", "solar"
+]
 BoxKind: TypeAlias = Literal["gable", "hip", "flat", "hall", "panel", "car", "lorry", "boat", "pool", "slab", "scar"]
 Points: TypeAlias = NDArray[np.float64]
 """(N, 2) metres."""
