@@ -44,20 +44,22 @@ def run_demo(folder: Path, *, model: str = "nano", report: Callable[[str], None]
     before, after = folder / "drawn_2021-05-04.tif", folder / "drawn_2024-08-19.tif"
     write_drawn(before, pair.before)
     write_drawn(after, pair.after)
-    drawn = detect(
-        str(before), str(after), query=SENTENCE, out=folder / "drawn", model=model, overwrite=True, fresh=True
-    )
+    drawn = _ask(before, after, SENTENCE, folder / "drawn", model)
     iou = _iou(drawn, truth(pair))
     report(
         f'"{SENTENCE}": {len(drawn.polygons)} polygons; IoU with the drawn truth {iou:.2f} (drawn, not a claim of accuracy)'
     )
     _say_paths(drawn, report)
     with resources.as_file(resources.files("geomtrs.data") / "sample") as sample:
-        first, second = sorted(str(p) for p in sample.glob("*.tif"))
-        real = detect(first, second, query=REAL_SENTENCE, out=folder / "real", model=model, **again)
+        first, second = sorted(sample.glob("*.tif"))
+        real = _ask(first, second, REAL_SENTENCE, folder / "real", model)
     report(f'real pair (USDA NAIP, North Dakota, 2009 and 2014): "{REAL_SENTENCE}": {len(real.polygons)} polygons')
     _say_paths(real, report)
     return DemoReport(iou, drawn, real)
+
+
+def _ask(before: Path, after: Path, sentence: str, out: Path, model: str) -> ChangeResult:
+    return detect(str(before), str(after), query=sentence, out=out, model=model, overwrite=True, fresh=True)
 
 
 def truth(pair: DrawnPair) -> NDArray[np.bool_]:

@@ -58,7 +58,7 @@ def _drivers() -> list[Finding]:
         return [
             Finding("drivers", f"without {', '.join(missing)}", "lack", "reinstall rasterio and pyogrio from wheels")
         ]
-    return [Finding("drivers", found, "ok")]
+    return [Finding("drivers", f"GDAL {both}", "ok")]
 
 
 def _processor() -> list[Finding]:

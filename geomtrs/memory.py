@@ -8,14 +8,34 @@ from types import TracebackType
 
 import psutil
 
+from geomtrs.errors import QueryError
+
 # One look costs a few milliseconds where the process is large; blocks last seconds.
 INTERVAL_S = 0.25
+# What comes beside the blocks: Dask, GDAL's cache, the stages after them.
+RESERVE_BYTES = 200_000_000
 
 
 def now() -> int:
     """Bytes of this process and its children; shared pages count once (PSS), or fully where the system cannot say."""
     root = psutil.Process(os.getpid())
     return sum(_size(process) for process in (root, *root.children(recursive=True)))
+
+
+def left_for_blocks(promise: int) -> int:
+    """Bytes that blocks at work may take, so that all processes together keep the promise.
+
+    Raises QueryError where what is loaded already leaves nothing.
+    """
+    left = promise - now() - RESERVE_BYTES
+    if left <= 0:
+        raise QueryError(
+            "--memory",
+            found=f"{promise / 1e6:.0f} MB",
+            wanted=f"at least {(promise - left) / 1e6 + 50:.0f} MB for this model and these images",
+            remedy="promise more, or leave it out",
+        )
+    return left
 
 
 class PeakMemory:

@@ -55,9 +55,9 @@ class Options(TypedDict, total=False):
     aoi_crs: str | None
     pixels: bool
     formats: Sequence[str]
-    min_area_m2: float
+    min_area_m2: float | None
     max_area_m2: float | None
-    fill_holes_m2: float
+    fill_holes_m2: float | None
     tile_px: int | None
     block_tiles: int
     device: str
@@ -65,6 +65,7 @@ class Options(TypedDict, total=False):
     threads: int | None
     batch: int | None
     workers: int | None
+    processes: int | None
     memory: int | str | None
     scheduler: str | None
     retries: int
@@ -78,7 +79,8 @@ class RunSettings:
 
     device        auto, cpu, cuda or cuda:N; precision auto, fp32, bf16 or fp16
     threads       intra-op threads of the model; None: one per core that this process may use
-    workers       threads of the local cluster; None: chosen by the engine
+    workers       blocks at work at once in each process: one at the model, the others reading or saving
+    processes     worker processes of a local cluster; None: threads of this process
     memory_bytes  promise for all processes together (`--memory`)
     scheduler     address of a running Dask cluster
     retries       how often a failed block is tried again; with keep_going its ground is then reported and left out
@@ -89,7 +91,8 @@ class RunSettings:
     precision: str = "auto"
     threads: int | None = None
     batch: int | None = None
-    workers: int | None = None
+    workers: int = 2
+    processes: int | None = None
     memory_bytes: int | None = None
     scheduler: str | None = None
     retries: int = 2
@@ -98,7 +101,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         """Raise QueryError for numbers that mean nothing."""
-        for name in ("threads", "batch", "workers"):
+        for name in ("threads", "batch", "workers", "processes"):
             _at_least(name, getattr(self, name), 1)
         _at_least("retries", self.retries, 0)
 
@@ -135,9 +138,9 @@ class JobSpec:
     aoi_crs: str | None = None
     pixels: bool = False
     formats: tuple[str, ...] = ("gpkg",)
-    min_area_m2: float = 0.0
+    min_area_m2: float | None = None
     max_area_m2: float | None = None
-    fill_holes_m2: float = 0.0
+    fill_holes_m2: float | None = None
     tile_px: int | None = None
     block_tiles: int = 4
     run: RunSettings = field(default_factory=RunSettings)
@@ -197,6 +200,14 @@ class JobSpec:
                 remedy="run detect anew",
             ) from error
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that the answer depends on: images, cloud masks, the area of interest."""
+        # A cloud mask may be `path:band&bits`.
+        masks = tuple(re.sub(r"(:\d+)?(&\w+)?$", "", mask) for mask in self.cloud_masks if mask)
+        area = (self.aoi,) if self.aoi is not None and not _BOX.fullmatch(self.aoi) else ()
+        return (*(file for files in self.images for file in files), *masks, *area)
+
     def differences(self, other: JobSpec) -> tuple[str, ...]:
         """What the other one asks differently, each as `name: mine, not theirs`; how it runs is not compared."""
         mine, theirs = self.to_dict(), other.to_dict()
@@ -235,7 +246,11 @@ def job_spec(
     if "formats" in told:
         # gpkg always: it is the one that carries all sentences and the style.
         told["formats"] = tuple(dict.fromkeys(("gpkg", *told["formats"])))
+    for name in ("min_area_m2", "fill_holes_m2"):
+        told[name] = told.get(name) or None  # 0 leaves nothing out
     told["memory_bytes"] = parse_bytes(told.pop("memory", None))
+    if told.get("workers") is None:
+        told.pop("workers", None)
     how = {one.name for one in fields(RunSettings)}
     run = RunSettings(**{name: told.pop(name) for name in list(told) if name in how})
     return JobSpec(out=str(Path(out).absolute()), run=run, **told)

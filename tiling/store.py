@@ -253,7 +253,7 @@ def _read_array(file: BinaryIO, array: _Array) -> NDArray[np.generic]:
     file.seek(array["offset"], os.SEEK_CUR)
     dtype = np.dtype(array["dtype"])
     planes = np.frombuffer(zlib.decompress(_read_payload(file, array)), np.uint8).reshape(dtype.itemsize, -1)
-    return np.ascontiguousarray(planes.T).reshape(-1).view(dtype).reshape(array["shape"])
+    return np.array(planes.T, order="C").reshape(-1).view(dtype).reshape(array["shape"])  # a copy: its owner may write
 
 
 def _write_durably(path: Path, parts: Sequence[bytes]) -> None:

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,8 @@ from typing import Protocol
 from geomtrs.device import Device, choose, plain
 from geomtrs.errors import MissingExtra, ModelError
 from geomtrs.models import differencing
-from geomtrs.models.base import ChangeModel, ModelCard, TileSpec
+from geomtrs.models.base import ChangeModel, ModelCard, PairAnswers, TileSpec
+from geomtrs.query import Query
 
 GROUP = "geomtrs.models"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -50,6 +51,39 @@ class BuiltIn:
     def load(self, weights: Path | None, device: Device) -> ChangeModel:
         """The model, ready to answer."""
         return self.loader(weights, device)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a worker comes to its model: picklable, and called once in each process.
+
+    weights_hash  what the client found; a worker that sees other weights refuses to answer
+    loaded        the model where it was loaded already; it stays behind when the recipe travels
+    """
+
+    name: str
+    weights: str | None
+    device: Device
+    weights_hash: str
+    queries: tuple[Query, ...]
+    pairs: tuple[tuple[int, int], ...]
+    loaded: ChangeModel | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Recipe], tuple[object, ...]]:
+        """Travels without the model."""
+        return Recipe, (self.name, self.weights, self.device, self.weights_hash, self.queries, self.pairs)
+
+    def __call__(self) -> PairAnswers:
+        """The model, with the sentences prepared. Raises ModelError where it cannot be had here as it was there."""
+        model = self.loaded or load(self.name, weights=self.weights, device=self.device)
+        if model.weights_hash != self.weights_hash:
+            raise ModelError(
+                self.weights or self.name,
+                found=f"weights {model.weights_hash[:12]} on this worker",
+                wanted=f"weights {self.weights_hash[:12]}, as where the run began",
+                remedy="install the same geomtrs on all workers",
+            )
+        return PairAnswers(model, model.prepare(self.queries), self.pairs)
 
 
 def names() -> tuple[str, ...]:

@@ -13,11 +13,12 @@ UNOBSERVED_COLOUR = (160, 160, 160)
 _LAYER_STYLES = """CREATE TABLE IF NOT EXISTS layer_styles (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
   f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
-  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME DEFAULT CURRENT_TIMESTAMP)"""
+  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+  update_time DATETIME DEFAULT CURRENT_TIMESTAMP)"""
 
 
 def polygon_qml(sentence: str) -> str:
-    """Outlined, lightly filled polygons; those at the edge of observed ground are dashed, the sentence is the legend."""
+    """Outlined, lightly filled polygons, dashed where they touch unobserved ground; the sentence is the legend."""
     fill = ",".join(map(str, (*ANSWER_COLOUR, 90)))
     line = ",".join(map(str, (*ANSWER_COLOUR, 255)))
 
@@ -57,8 +58,9 @@ def write_layer_styles(gpkg: Path, sentences: dict[str, str]) -> None:
         for layer, sentence in sentences.items():
             database.execute("DELETE FROM layer_styles WHERE f_table_name = ?", (layer,))
             database.execute(
-                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
-                "styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?, '')",
+                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
+                "styleName, styleQML, styleSLD, useAsDefault, description, owner) "
+                "VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?, '')",
                 (layer, layer[:30], polygon_qml(sentence), sentence),
             )
 
@@ -77,10 +79,16 @@ def probability_qml(sentence: str) -> str:
     """Clear below 0.1, then growing into the answer's colour; values as QGIS sees them, scaled to 0..1."""
     items = "".join(
         f'<item value="{value}" alpha="{alpha}" color="{colour}" label="{value}"/>'
-        for value, alpha, colour in ((0, 0, "#ffffff"), (0.1, 0, "#fff7bc"), (0.5, 180, "#fe9929"), (1, 255, _hex(ANSWER_COLOUR)))
+        for value, alpha, colour in (
+            (0, 0, "#ffffff"),
+            (0.1, 0, "#fff7bc"),
+            (0.5, 180, "#fe9929"),
+            (1, 255, _hex(ANSWER_COLOUR)),
+        )
     )
     return _raster_qml(
-        '<rasterrenderer type="singlebandpseudocolor" band="1" opacity="0.8" classificationMin="0" classificationMax="1">'
+        '<rasterrenderer type="singlebandpseudocolor" band="1" opacity="0.8" '
+        'classificationMin="0" classificationMax="1">'
         f'<rastershader><colorrampshader colorRampType="INTERPOLATED" minimumValue="0" maximumValue="1">{items}'
         f"</colorrampshader></rastershader></rasterrenderer><!-- {escape(sentence).replace('--', '- -')} -->"
     )

@@ -45,6 +45,7 @@ def test_an_array_comes_back_as_it_was_put(store: BlockStore, name: str) -> None
     back, put = store.get("r000c000", name), some_arrays()[name]
     assert back.dtype == put.dtype
     assert np.array_equal(back, put)
+    assert back.flags.writeable
 
 
 def test_meta_and_names_come_back_as_they_were_put(store: BlockStore) -> None:

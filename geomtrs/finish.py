@@ -1,0 +1,201 @@
+"""Finished blocks → the files of product.md §3. All of them are made from the store alone, and can be made again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import pandas as pd
+
+from geomtrs.clock import Clock
+from geomtrs.events import Listener, Stage
+from geomtrs.naming import Channel, Names
+from geomtrs.outputs import vector
+from geomtrs.outputs.look import SceneReader
+from geomtrs.outputs.preview import Caption, write_preview
+from geomtrs.outputs.publish import json_bytes, publish
+from geomtrs.outputs.raster import AnswerRasters, CoverageTotal, stored_threshold, write_answer, write_coverage
+from geomtrs.outputs.stac import footprint
+from geomtrs.scene import Scene
+from geomtrs.spec import JobSpec
+from tiling.engine import BlockFailure
+from tiling.grid import window_geobox
+from tiling.mosaic import windows
+from tiling.plan import Plan
+from tiling.stack import DateLayer
+from tiling.store import BlockStore
+from tiling.vectorize import polygons
+
+_RECORDS = ("checksums.json", "run.json", "item.json", "failures.geojson")
+_SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A run whose blocks are done: what was asked of what, and where the answers lie."""
+
+    folder: Path
+    spec: JobSpec
+    scene: Scene
+    names: Names
+    plan: Plan
+    store: BlockStore
+
+    @property
+    def threshold(self) -> int:
+        """On stored values."""
+        return stored_threshold(self.spec.threshold)
+
+    def dates_of(self, channel: Channel) -> tuple[str | None, str | None]:
+        """Dates before and after."""
+        before, after = self.scene.pairs[channel.pair]
+        return self.scene.dates[before], self.scene.dates[after]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a run: files in the order they were made, polygons by layer, ground by coverage, warnings."""
+
+    files: tuple[Path, ...]
+    polygons: Mapping[str, int]
+    coverage: tuple[CoverageTotal, ...]
+    notes: tuple[str, ...]
+
+
+def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, on_event: Listener) -> Written:
+    """Every output but the record, each under its name only when it is complete (E2).
+
+    Raises OutputError where a file cannot be written, StoreError where a block is missing.
+    """
+    for record in _RECORDS:  # of an earlier run: they will not be true any more
+        with suppress(FileNotFoundError):
+            (job.folder / record).unlink()
+    on_event(Stage("rasters", "writing rasters"))
+    with clock.part("write rasters"):
+        rasters = {channel.number: _write_rasters(job, channel) for channel in job.names.channels()}
+        coverage = write_coverage(
+            job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
+        )
+    on_event(Stage("polygons", "writing polygons"))
+    with clock.part("find polygons"):
+        layers = _layers(job)
+    with clock.part("write polygons"):
+        vectors, notes = _write_vectors(job, layers)
+    with clock.part("draw previews"):
+        previews = [_draw(job, channel, rasters[channel.number]) for channel in job.names.channels()]
+    files = [path for found in rasters.values() for path in (found.mask, found.probability, *found.styles)]
+    return Written(
+        files=(*files, job.folder / "coverage.tif", *vectors, *previews, *_write_failures(job, failed)),
+        polygons={name: len(frame) for name, frame in layers.items()},
+        coverage=coverage,
+        notes=tuple(notes),
+    )
+
+
+def _write_rasters(job: Answered, channel: Channel) -> AnswerRasters:
+    return write_answer(
+        job.folder,
+        store=job.store,
+        plan=job.plan,
+        query=channel.number,
+        sentence=job.spec.queries[channel.query].text,
+        threshold=job.threshold,
+        slug=channel.slug,
+        span=channel.span,
+    )
+
+
+def _layers(job: Answered) -> dict[str, geopandas.GeoDataFrame]:
+    """One table a sentence, its pairs below each other, numbered through."""
+    parts: dict[str, list[geopandas.GeoDataFrame]] = {name: [] for name in job.names.layers}
+    for channel in job.names.channels():
+        parts[job.names.layers[channel.query]].append(_table(job, channel))
+    layers = {}
+    for name, frames in parts.items():
+        # An empty frame would decide the types of the whole; one of them stands for all when nothing was found.
+        filled = [frame for frame in frames if len(frame)] or frames[:1]
+        layers[name] = pd.concat(filled, ignore_index=True)
+        layers[name]["id"] = range(1, len(layers[name]) + 1)
+    return layers
+
+
+def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
+    before, after = (job.scene.stack.layers[index] for index in job.scene.pairs[channel.pair])
+    found = polygons(windows(job.store, job.plan, channel.number), job.plan.geobox, threshold=job.threshold)
+    settings = vector.TableSettings(
+        min_area_m2=job.spec.min_area_m2,
+        max_area_m2=job.spec.max_area_m2,
+        fill_holes_m2=job.spec.fill_holes_m2,
+        shift_px=left_shift_px(before, after),
+    )
+    return vector.table(
+        found,
+        job.plan.geobox,
+        query=job.spec.queries[channel.query].text,
+        dates=job.dates_of(channel),
+        settings=settings,
+        aoi=job.scene.aoi,
+    )
+
+
+def left_shift_px(before: DateLayer, after: DateLayer) -> float:
+    """How far the two dates still lie apart after what was corrected, in pixels; 0 where it is not known."""
+    (x0, y0), (x1, y1) = (_residual(layer) for layer in (before, after))
+    return math.hypot(x1 - x0, y1 - y0)
+
+
+def _residual(layer: DateLayer) -> tuple[float, float]:
+    if layer.shift_px is None:
+        return 0.0, 0.0
+    corrected_x, corrected_y = layer.applied_shift_px or (0.0, 0.0)
+    return layer.shift_px.dx_px - corrected_x, layer.shift_px.dy_px - corrected_y
+
+
+def _write_vectors(job: Answered, layers: Mapping[str, geopandas.GeoDataFrame]) -> tuple[list[Path], list[str]]:
+    sentences = dict(zip(job.names.layers, (query.text for query in job.spec.queries), strict=True))
+    files: list[Path] = []
+    notes: list[str] = []
+    for suffix in job.spec.formats:
+        for name in job.names.vectors(suffix):
+            path = job.folder / name
+            mine = layers if suffix == "gpkg" else {path.stem: layers[path.stem]}
+            notes += vector.write(path, mine, {layer: sentences[layer] for layer in mine})
+            parts = [path.with_suffix(part) for part in _SHAPEFILE] if suffix == "shp" else [path]
+            files += [part for part in parts if part.exists()]  # a plain picture has no .prj
+    return files, notes
+
+
+def _write_failures(job: Answered, failed: Sequence[BlockFailure]) -> list[Path]:
+    """failures.geojson: the ground of blocks that were given up, in lon/lat, with file, window and reason."""
+    if not failed:
+        return []
+    path = job.folder / "failures.geojson"
+    features = [
+        {
+            "type": "Feature",
+            "geometry": footprint(window_geobox(job.plan.geobox, failure.window))[0],
+            "properties": failure_facts(failure),
+        }
+        for failure in failed
+    ]
+    publish(path, json_bytes({"type": "FeatureCollection", "features": features}))
+    return [path]
+
+
+def failure_facts(failure: BlockFailure) -> dict[str, object]:
+    """A failed block as run.json and failures.geojson keep it; the window is column, row, width, height in pixels."""
+    window = [int(number) for number in failure.window.flatten()]
+    return {"id": failure.block_id, "window": window, "file": failure.file, "reason": failure.reason}
+
+
+def _draw(job: Answered, channel: Channel, rasters: AnswerRasters) -> Path:
+    path = job.folder / channel.file("preview", "png")
+    reader = SceneReader(job.scene.stack, rasters.probability, dates=job.scene.pairs[channel.pair])
+    before, after = job.dates_of(channel)
+    caption = Caption(job.spec.queries[channel.query].text, before, after)
+    write_preview(path, reader.whole(), caption, threshold=job.threshold, closer=reader.closer)
+    return path

@@ -1,0 +1,208 @@
+"""The main job on one page: images and sentences in, masks, polygons and a picture out.
+
+    paths, sentences ─ spec ─► model ─► scene ─► plan ─► blocks ─► mosaics ─► polygons ─► record
+
+Each stage lives elsewhere: tiling for rasters and workers, models for answers, outputs for files, state for what a
+folder remembers of a run that died.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from geomtrs.asking import ask_model
+from geomtrs.clock import Clock
+from geomtrs.errors import JobError
+from geomtrs.events import Listener, Stage, silent
+from geomtrs.finish import Answered, write_outputs
+from geomtrs.inputs import fingerprint
+from geomtrs.lock import only_one
+from geomtrs.memory import PeakMemory, left_for_blocks
+from geomtrs.models import catalog
+from geomtrs.naming import names
+from geomtrs.query import Query
+from geomtrs.recording import Cost, read_record, write_record
+from geomtrs.scene import JobPlan, open_scene, plan_scene, tiles_line
+from geomtrs.spec import DateSource, JobSpec, Options, job_spec
+from geomtrs.state import JobState, begin, blocks_folder, clear, hidden, read_state
+from tiling.engine import EngineSettings
+from tiling.engine import run as answer_blocks
+from tiling.errors import OutputError
+from tiling.store import BlockStore
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from geomtrs.result import ChangeResult
+
+
+class StartOptions(Options, total=False):
+    """Options, and how a run begins.
+
+    overwrite  replace outputs of an earlier run
+    fresh      forget a run that did not end in this folder
+    client     a running Dask client, instead of a cluster of our own
+    """
+
+    overwrite: bool
+    fresh: bool
+    client: Client | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a run begins: see StartOptions."""
+
+    overwrite: bool = False
+    fresh: bool = False
+    client: Client | None = None
+
+
+def detect(
+    *images: DateSource,
+    query: str | Query | Sequence[str | Query],
+    out: str | os.PathLike[str],
+    on_event: Listener = silent,
+    **options: Unpack[StartOptions],
+) -> ChangeResult:
+    """The answers to sentences about two or more images of one place, as files in a folder.
+
+    images    rasters in order of time; a date of several files is a list of them
+    query     one sentence or several
+    out       folder of the outputs; a run that died in it is continued
+    on_event  is told of every stage and block
+    options   see geomtrs.spec.Options and StartOptions
+
+    Raises QueryError for what was asked wrongly, ModelError, SourceError, GridError, BlockError, OutputError and
+    JobError: all of them TilingError, one line each.
+    """
+    told: dict[str, Any] = dict(options)
+    start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None))
+    return run_job(job_spec(images, query, out, **told), start, on_event)
+
+
+def resume(
+    folder: str | os.PathLike[str], *, on_event: Listener = silent, client: Client | None = None
+) -> ChangeResult:
+    """The answers of a run that did not end, only the missing blocks computed; those of one that did, as they lie.
+
+    Raises JobError where there is no run, or its inputs or weights have changed.
+    """
+    from geomtrs.result import ChangeResult
+
+    path = Path(folder)
+    state = read_state(path)
+    if state is None:
+        if (path / "run.json").is_file():
+            return ChangeResult(path)
+        raise JobError(
+            path, found="no run that began here", wanted="the folder of a run", remedy="check it, or run detect"
+        )
+    return run_job(replace(state.spec, out=str(path.absolute())), Start(client=client), on_event)
+
+
+def rerun(record: str | os.PathLike[str], *, out: str | os.PathLike[str], on_event: Listener = silent) -> ChangeResult:
+    """The same run once more, from its run.json alone: equal masks, bit by bit, on the same processor (D8).
+
+    Raises JobError where the record does not read, or inputs or weights are not those of the first run.
+    """
+    state, device = read_record(Path(record))
+    spec = replace(state.spec, out=str(Path(out).absolute()))
+    run = replace(spec.run, precision=device.precision, threads=device.threads, batch=state.batch)
+    return run_job(spec.running(run), Start(), on_event, repeats=state)
+
+
+def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
+    """What `detect` would do: the grid, how each date lies on it, the shift between dates, tiles; no model is asked.
+
+    Raises as `detect` does for images that cannot be used.
+    """
+    told: dict[str, Any] = dict(options)
+    spec = job_spec(images, told.pop("query", "change"), told.pop("out", "."), **told)
+    card = catalog.describe(spec.model, weights=spec.weights)
+    scene = open_scene(spec, card)
+    return JobPlan(spec, scene, plan_scene(spec, scene, card.tile_spec, token=""))
+
+
+def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobState | None = None) -> ChangeResult:
+    """The job itself, stage by stage. `repeats` is the run that must be repeated exactly."""
+    from geomtrs.result import ChangeResult
+
+    clock, folder = Clock(), Path(spec.out)
+    with _owned(folder), PeakMemory() as memory:
+        with clock.part("load model"):
+            asked = ask_model(spec)
+        on_event(Stage("device", f"device  {asked.device.description}"))
+        with clock.part("open images"):
+            scene = open_scene(spec, asked.card)
+        on_event(Stage("scene", f"scene   {scene.line}"))
+        state = JobState(
+            spec, fingerprint(spec.files), asked.model.weights_hash, asked.device.precision, asked.batch(spec)
+        )
+        _refuse_other(repeats, state)
+        called = names(spec.queries, scene.dates, scene.pairs)
+        work = plan_scene(spec, scene, asked.model.tile_spec, state.token(scene.stack.to_dict()))
+        begin(folder, state, called.targets(folder, spec.formats), overwrite=start.overwrite, fresh=start.fresh)
+        on_event(Stage("tiles", f"tiles   {tiles_line(work)}"))
+        store = BlockStore(blocks_folder(folder), work.id)
+        with clock.part("answer blocks"):
+            recipe, settings = asked.recipe(spec, scene.pairs), _settings(state)
+            report = answer_blocks(
+                work, scene.stack, recipe, store, settings=settings, on_event=on_event, client=start.client
+            )
+        answered = Answered(folder, spec, scene, called, work, store)
+        written = write_outputs(answered, report.failed, clock, on_event)
+        cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed)
+        write_record(answered, written, state, asked.device, cost)
+        if not spec.run.keep_store:
+            clear(folder)
+    return ChangeResult(folder)
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """The folder is there and nobody else's; one that was made for nothing is taken away again."""
+    made = not folder.exists()
+    try:
+        hidden(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            folder, found=str(error.strerror or error), wanted="a folder to write to", remedy="choose another --out"
+        ) from error
+    try:
+        with only_one(hidden(folder) / "lock"):
+            yield
+    finally:
+        for empty in (hidden(folder), *([folder] if made else [])):
+            with suppress(OSError):  # it holds something, as it should
+                empty.rmdir()
+
+
+def _settings(state: JobState) -> EngineSettings:
+    run = state.spec.run
+    return EngineSettings(
+        workers=run.processes,
+        threads=run.workers,
+        batch=state.batch,
+        memory_bytes=None if run.memory_bytes is None else left_for_blocks(run.memory_bytes),
+        retries=run.retries,
+        keep_going=run.keep_going,
+        scheduler=run.scheduler,
+    )
+
+
+def _refuse_other(wanted: JobState | None, found: JobState) -> None:
+    """A run is repeated only over the same bytes and weights."""
+    differences = wanted.differences(found) if wanted is not None else ()
+    if differences:
+        raise JobError(
+            found.spec.out,
+            found=f"another state than that of the record ({'; '.join(differences[:3])})",
+            wanted="the same inputs and weights",
+            remedy="put them back as they were, or run detect anew",
+        )

@@ -1,0 +1,1 @@
+"""What a run leaves behind: rasters, vector layers, picture, record and STAC item."""

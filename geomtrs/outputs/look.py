@@ -1,0 +1,174 @@
+"""What the preview looks at: both dates and the answer over one window, small enough to draw.
+
+A scene of any size is read in pieces and made smaller piece by piece, so memory follows the picture, not the scene.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.windows import Window
+
+from tiling.grid import window_geobox
+from tiling.ground import compose
+
+UNOBSERVED = 255
+# Pieces read at once; a multiple of usual file tiles, so that few tiles are decoded for two pieces.
+PIECE_PX = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One place on one grid: before, after (H, W, 3) uint8; probability (H, W) uint8, 0..250, 255 not observed."""
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    probability: NDArray[np.uint8]
+    geobox: GeoBox
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the arrays do not lie on the grid."""
+        shape = tuple(self.geobox.shape)
+        found = (self.before.shape, self.after.shape, self.probability.shape)
+        if found != ((*shape, 3), (*shape, 3), shape):
+            raise ValueError(f"before, after, probability have shapes {found}; the grid is {shape}")
+
+    def part(self, window: Window) -> Look:
+        """The same look over a window of its own grid."""
+        rows, cols = window.toslices()
+        before, after, probability = (array[rows, cols] for array in (self.before, self.after, self.probability))
+        return Look(before, after, probability, window_geobox(self.geobox, window))
+
+
+class Pixels(Protocol):
+    """What a stack's read gives: pixels (T, 3, H, W) uint8."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(T, 3, H, W) uint8."""
+
+
+class Stack(Protocol):
+    """Dates on one grid (tiling.stack.Stack)."""
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid of the run."""
+
+    def read(self, window: Window) -> Pixels:
+        """Pixels of all dates in a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneReader:
+    """Looks at a scene: the whole of it made smaller, or a part of it at full size if that fits.
+
+    stack        the dates
+    probability  the probability raster of the answer, on the stack's grid
+    dates        which two dates are before and after
+    max_px       the longer side of a look is at most this
+    """
+
+    stack: Stack
+    probability: Path
+    dates: tuple[int, int] = (0, 1)
+    max_px: int = 1024
+
+    def whole(self) -> Look:
+        """The whole scene."""
+        height, width = self.stack.geobox.shape
+        return self._look(Window(0, 0, width, height))
+
+    def closer(self, window: Window) -> Look:
+        """A window of `whole()`'s grid (pixels of that grid), read again with as many pixels as `max_px` allows."""
+        factor = self._factor(*self.stack.geobox.shape)
+        height, width = self.stack.geobox.shape
+        left, top = window.col_off * factor, window.row_off * factor
+        right, bottom = left + window.width * factor, top + window.height * factor
+        return self._look(Window(left, top, min(right, width) - left, min(bottom, height) - top))
+
+    def _factor(self, height: int, width: int) -> int:
+        return max(1, math.ceil(max(height, width) / self.max_px))
+
+    def _look(self, window: Window) -> Look:
+        factor = self._factor(window.height, window.width)
+        read = self.stack.read
+        first, second = self.dates
+
+        def dates(piece: Window) -> NDArray[np.uint8]:
+            return np.moveaxis(read(piece).pixels[[first, second]], 1, -1)  # (2, h, w, 3)
+
+        before, after = reduce_pieces(dates, window, factor, mean_of)
+        with rasterio.open(self.probability) as raster:
+
+            def answer(piece: Window) -> NDArray[np.uint8]:
+                values: NDArray[np.uint8] = raster.read(1, window=piece)
+                return values[None, ..., None]  # (1, h, w, 1)
+
+            probability = reduce_pieces(answer, window, factor, largest_of)[0, ..., 0]
+        return Look(before, after, probability, smaller(window_geobox(self.stack.geobox, window), factor))
+
+
+def reduce_pieces(
+    read: Callable[[Window], NDArray[np.uint8]],
+    window: Window,
+    factor: int,
+    reduction: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
+    """The window made `factor` times smaller, (N, ceil(H / factor), ceil(W / factor), C), read in pieces.
+
+    read       (N, h, w, C) of a window
+    reduction  (N, H', factor, W', factor, C) → (N, H', W', C)
+
+    The last row and column stand for fewer pixels when the size is no multiple of `factor`: their edge is repeated.
+    """
+    step = max(1, PIECE_PX // factor) * factor
+    rows = []
+    for top in range(0, window.height, step):
+        height = min(step, window.height - top)
+        parts = []
+        for left in range(0, window.width, step):
+            width = min(step, window.width - left)
+            piece = read(Window(window.col_off + left, window.row_off + top, width, height))
+            padding = ((0, 0), (0, -height % factor), (0, -width % factor), (0, 0))
+            padded = np.pad(piece, padding, mode="edge")
+            n, high, wide, channels = padded.shape
+            parts.append(reduction(padded.reshape(n, high // factor, factor, wide // factor, factor, channels)))
+        rows.append(np.concatenate(parts, axis=2))
+    return np.concatenate(rows, axis=1)
+
+
+def mean_of(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Imagery: the mean of each cell, as an eye would see it from farther away."""
+    if cells.shape[2] == 1:
+        return cells[:, :, 0, :, 0]
+    mean: NDArray[np.uint8] = np.rint(cells.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
+    return mean
+
+
+def largest_of(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Probability: the largest observed value of each cell; 255 only where nothing of it was observed.
+
+    The mean would sink a house under the threshold as soon as it is smaller than a cell, and the picture would say
+    "nothing" where the layer holds a polygon.
+    """
+    # 255 + 1 wraps to 0: "not observed" becomes the smallest value, so that any observed one wins.
+    shifted = cells + np.uint8(1)
+    largest: NDArray[np.uint8] = shifted.max(axis=(2, 4)) - np.uint8(1)
+    return largest
+
+
+def smaller(geobox: GeoBox, factor: int) -> GeoBox:
+    """The grid of cells of factor × factor pixels, from the same corner; the last ones may reach beyond it."""
+    height, width = geobox.shape
+    shape = (math.ceil(height / factor), math.ceil(width / factor))
+    return GeoBox(shape, compose(geobox.affine, Affine.scale(factor)), geobox.crs)

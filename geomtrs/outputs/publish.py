@@ -1,0 +1,76 @@
+"""Small whole files, put under their final name only once they are on disk and read back equal.
+
+Everything that fits in memory (PNG, JSON) goes through here; COGs and vector layers do the same in their own writers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from tiling.errors import OutputError
+
+
+def publish(path: Path, content: bytes) -> None:
+    """The file holds exactly `content`; a reader sees the old file or the new one, never a part.
+
+    Written beside the target, flushed to disk, read back and compared, then renamed. Raises OutputError when the disk
+    is full, the folder cannot be written or the bytes read back differ; nothing is left behind then.
+    """
+    temporary = path.with_name(f".{path.name[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        # Opened plainly: an output gets the permissions of any other file, which mkstemp would not give.
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.read_bytes() != content:
+            raise OutputError(
+                path,
+                found="other bytes when read back than were written",
+                wanted=f"{len(content)} bytes as written",
+                remedy="check the disk, then run again",
+            )
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise _refused(path, len(content), error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def json_bytes(document: Mapping[str, object]) -> bytes:
+    """The document as UTF-8 JSON, indented, one way only: equal documents give equal bytes.
+
+    Raises ValueError for NaN and infinities, which JSON does not know.
+    """
+    return (json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _flush_folder(folder: Path) -> None:
+    """The rename itself reaches the disk; Windows cannot open a folder and needs no such call."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(path: Path, size: int, error: OSError) -> OutputError:
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return OutputError(
+        path,
+        found=error.strerror or str(error),
+        wanted=f"{size} bytes written",
+        remedy="free some space or choose another --out" if full else "choose a folder that can be written",
+    )

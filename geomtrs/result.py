@@ -1,0 +1,198 @@
+"""What a run left in its folder, opened when it is looked at: arrays, polygons, picture, record."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geomtrs.errors import MissingExtra
+from geomtrs.outputs.record import read_run
+
+if TYPE_CHECKING:
+    import folium
+    import geopandas
+    import xarray
+    from PIL import Image
+
+# Rows of the table that a notebook shows, the largest first; previews that it embeds, each about 1 MB.
+TABLE_ROWS = 10
+PREVIEWS = 4
+CHUNK_PX = 2048
+
+
+@dataclass(frozen=True)
+class ChangeResult:
+    """The answers in a folder; nothing is read before it is asked for.
+
+    >>> answer = ChangeResult(Path("out"))  # doctest: +SKIP
+    >>> answer.polygons.area_m2.sum()  # doctest: +SKIP
+
+    Raises OutputError, at first use, where the folder holds no finished run.
+    """
+
+    folder: Path
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """A path of any kind becomes a Path."""
+        object.__setattr__(self, "folder", Path(folder))
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """What run.json says (geomtrs.outputs.record tells of its keys)."""
+        return read_run(self.folder)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The sentences, in the order they were asked."""
+        return tuple(query["text"] for query in self.run["queries"])
+
+    @property
+    def mask(self) -> xarray.DataArray:
+        """1 where the sentence holds, 0 where not, 255 where not observed: uint8, read when computed.
+
+        (y, x) for one answer; (answer, y, x) for several sentences or pairs, with `query`, `date_from` and `date_to`
+        along `answer`.
+        """
+        return self._rasters("mask")
+
+    @property
+    def probability(self) -> xarray.DataArray:
+        """0 to 1, NaN where not observed: float32, dimensions as those of `mask`."""
+        return self._rasters("probability")
+
+    @property
+    def coverage(self) -> xarray.DataArray:
+        """Why a pixel was or was not looked at, (y, x) uint8: codes as in `run["coverage"]`."""
+        return self._rasters("coverage")
+
+    @cached_property
+    def polygons(self) -> geopandas.GeoDataFrame:
+        """All changed things, one row each; `query` tells the sentences apart, an empty answer has all columns."""
+        import geopandas
+        import pandas as pd
+
+        path = self.folder / self._files("polygons", ".gpkg")[0]["file"]
+        layers = [geopandas.read_file(path, layer=query["layer"], use_arrow=True) for query in self.run["queries"]]
+        # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
+        filled = [layer for layer in layers if len(layer)] or layers[:1]
+        return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
+
+    @property
+    def preview(self) -> Image.Image:
+        """The picture of the first answer; all of them lie in the folder as preview*.png."""
+        from PIL import Image
+
+        with Image.open(self.folder / self._files("preview")[0]["file"]) as picture:
+            picture.load()
+            return picture
+
+    def to_file(self, path: str | os.PathLike[str]) -> Path:
+        """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.
+
+        Raises OutputError where it cannot be written.
+        """
+        from geomtrs.outputs import vector
+
+        target = Path(path)
+        vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
+        return target
+
+    def explore(self) -> folium.Map:
+        """The polygons on a map that can be moved; its background comes from the internet.
+
+        Raises MissingExtra without folium.
+        """
+        try:
+            import folium  # noqa: F401 - geopandas asks for it with less helpful words
+        except ImportError as error:
+            raise MissingExtra(
+                "folium", found="not installed", wanted="a map", remedy="pip install 'geomtrs[notebook]'"
+            ) from error
+        shown = self.polygons.assign(area_m2=self.polygons["area_m2"].round(1))
+        drawn: folium.Map = shown.explore(column="query", tooltip=["query", "area_m2", "prob_mean"])
+        return drawn
+
+    def __repr__(self) -> str:
+        """The folder alone: a run in progress may be there."""
+        return f"ChangeResult({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Pictures, totals and the largest polygons in one piece of HTML that needs no network."""
+        pictures = "".join(_picture(self.folder / output["file"]) for output in self._files("preview")[:PREVIEWS])
+        place = f"<p><code>{html.escape(str(self.folder))}</code></p>"
+        return f"<div>{pictures}<p>{_totals(self.run)}</p>{_table(self.polygons)}{place}</div>"
+
+    def _files(self, role: str, suffix: str = "") -> list[dict[str, Any]]:
+        return [one for one in self.run["outputs"] if one["role"] == role and one["file"].endswith(suffix)]
+
+    def _rasters(self, role: str) -> xarray.DataArray:
+        import xarray
+
+        outputs = self._files(role)
+        arrays = [_raster(self.folder / output["file"], scaled=role == "probability") for output in outputs]
+        if len(arrays) == 1:
+            return arrays[0].rename(role)
+        joined = xarray.concat(arrays, dim="answer", join="override", combine_attrs="drop_conflicts")
+        labels = {key: ("answer", [output[key] for output in outputs]) for key in ("query", "date_from", "date_to")}
+        return joined.assign_coords(labels).rename(role)
+
+
+def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:
+    """One band, lazily: (y, x), as stored, or as true values with NaN for nodata."""
+    import rioxarray
+    import xarray
+
+    array = rioxarray.open_rasterio(path, chunks={"x": CHUNK_PX, "y": CHUNK_PX}, mask_and_scale=scaled)
+    assert isinstance(array, xarray.DataArray)  # several datasets come of formats that these files are not
+    return array.squeeze("band", drop=True)
+
+
+def _picture(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(path.name)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+
+
+def _totals(run: dict[str, Any]) -> str:
+    """How much was found for each sentence, and how much ground was and was not observed."""
+    counts = [f"“{html.escape(query['text'])}”: {query['polygons']} found" for query in run["queries"]]
+    grounds = [f"{html.escape(total['meaning'])} {_amount(total)}" for total in run["coverage"]]
+    return "<br>".join([*counts, " · ".join(grounds)])
+
+
+def _amount(total: dict[str, Any]) -> str:
+    return f"{total['pixels']:,} px" if total["area_m2"] is None else area_text(total["area_m2"])
+
+
+def area_text(area_m2: float) -> str:
+    """An area in the unit that reads best: "320 m²", "4.1 ha", "12.0 km²"."""
+    if area_m2 < 10_000:
+        return f"{area_m2:,.0f} m²"
+    return f"{area_m2 / 1e4:,.1f} ha" if area_m2 < 1e6 else f"{area_m2 / 1e6:,.1f} km²"
+
+
+def _table(polygons: geopandas.GeoDataFrame) -> str:
+    """The largest polygons as an HTML table; words when there are none."""
+    if not len(polygons):
+        return "<p>nothing found</p>"
+    size = "area_m2" if polygons["area_m2"].notna().any() else "area_px"
+    rows = polygons.nlargest(TABLE_ROWS, size)
+    head = ("sentence", "from", "to", "size", "mean probability", "at the edge of what was observed")
+    lines = [_row("th", head)]
+    for row in rows.itertuples():
+        area = area_text(row.area_m2) if size == "area_m2" else f"{row.area_px:,} px"
+        edge = "yes" if row.edge else ""
+        lines.append(
+            _row("td", (row.query, row.date_from or "", row.date_to or "", area, f"{row.prob_mean:.2f}", edge))
+        )
+    more = f"<p>and {len(polygons) - len(rows):,} smaller ones</p>" if len(polygons) > len(rows) else ""
+    return f"<table>{''.join(lines)}</table>{more}"
+
+
+def _row(tag: str, cells: Sequence[object]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"

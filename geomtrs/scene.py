@@ -1,0 +1,180 @@
+"""The place that is asked about: its dates on one grid, its tiles, and what the user should know beforehand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from odc.geo.crs import CRS
+from odc.geo.geom import Geometry
+
+from geomtrs import dates as dating
+from geomtrs.inputs import date_of
+from geomtrs.models.base import ModelCard, TileSpec
+from geomtrs.spec import JobSpec
+from tiling.aoi import read_aoi
+from tiling.grid import geobox_to_dict, ground_resolution_m
+from tiling.plan import Plan
+from tiling.plan import plan as plan_blocks
+from tiling.stack import DateLayer, Stack, StackOptions, open_stack
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Two or more dates of one place.
+
+    stack  the dates on the output grid
+    aoi    the area of interest, None: everything
+    dates  `YYYY-MM-DD`, `YYYY` or None for each acquisition
+    pairs  which of them are compared, as indices (before, after)
+    notes  warnings for the user
+    """
+
+    stack: Stack
+    aoi: Geometry | None
+    dates: tuple[str | None, ...]
+    pairs: tuple[tuple[int, int], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """One line for people: dates, size, resolution, CRS."""
+        height, width = self.stack.geobox.shape
+        crs = self.stack.geobox.crs
+        ground = f" · {max(ground_resolution_m(self.stack.geobox)):.3g} m · {_crs_name(crs)}" if crs is not None else ""
+        return f"{len(self.dates)} dates · {width} x {height} px{ground}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What a run would do, before it does: printed by `geomtrs plan`."""
+
+    spec: JobSpec
+    scene: Scene
+    plan: Plan
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: grid, dates, tiles, notes."""
+        height, width = self.plan.shape
+        return {
+            "grid": geobox_to_dict(self.plan.geobox),
+            "width": width,
+            "height": height,
+            "dates": [
+                {
+                    "date": date,
+                    "files": list(layer.files),
+                    "bands": list(layer.bands),
+                    "alignment": layer.alignment.kind,
+                    "offset_px": list(layer.alignment.offset_px),
+                    "shift": _shift(layer),
+                }
+                for date, layer in zip(self.scene.dates, self.scene.stack.layers, strict=True)
+            ],
+            "pairs": [list(pair) for pair in self.scene.pairs],
+            "tile_px": self.plan.tile_px,
+            "halo_px": self.plan.halo_px,
+            "feather_px": self.plan.feather_px,
+            "tiles": self.plan.tile_count,
+            "blocks": len(self.plan.blocks),
+            "notes": list(self.scene.notes),
+        }
+
+    def __str__(self) -> str:
+        """Lines for people."""
+        found = self.to_dict()
+        lines = [f"scene   {self.scene.line}"]
+        for number, date in enumerate(found["dates"], start=1):
+            x, y = date["offset_px"]
+            name = re.split(r"[/\\]", date["files"][0])[-1]
+            more = f" + {len(date['files']) - 1} files" if len(date["files"]) > 1 else ""
+            shift = date["shift"]
+            moved = f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px" if shift else ""
+            lines.append(
+                f"date {number}  {name}{more} · {date['date'] or 'date unknown'} · {date['alignment']} "
+                f"(offset {x:+.2f}, {y:+.2f} px){moved}"
+            )
+        lines.append(f"tiles   {tiles_line(self.plan)}")
+        lines.extend(f"note    {note}" for note in found["notes"])
+        return "\n".join(lines)
+
+
+def tiles_line(plan: Plan) -> str:
+    """One line for people: how the scene is cut."""
+    return f"{plan.tile_count} of {plan.tile_px} px, halo {plan.halo_px} px · {len(plan.blocks)} blocks"
+
+
+def open_scene(spec: JobSpec, card: ModelCard) -> Scene:
+    """The images of a spec on one grid. Raises SourceError or GridError where they cannot be."""
+    aoi = read_aoi(spec.aoi, CRS(spec.aoi_crs) if spec.aoi_crs else None) if spec.aoi is not None else None
+    stack = open_stack(spec.images, stack_options(spec), aoi)
+    found = tuple(date_of(files) for files in spec.images)
+    dates = spec.dates or tuple(date.text for date in found)
+    notes = (
+        *stack.notes,
+        *(date.note for date in found if date.note and spec.dates is None),
+        *dating.order_notes(dates),
+        *(() if spec.pixels else _resolution_notes(stack, card.tile_spec)),
+        *_language_notes(spec, card),
+    )
+    return Scene(stack, aoi, dates, dating.pairs(len(dates), spec.pairs), tuple(dict.fromkeys(notes)))
+
+
+def stack_options(spec: JobSpec) -> StackOptions:
+    """What tiling is told of the spec."""
+    return StackOptions(
+        bands=spec.bands,
+        nodata=spec.nodata,
+        alpha=spec.alpha,
+        assume_crs=spec.assume_crs,
+        resampling=spec.resampling,
+        cloud_masks=spec.cloud_masks,
+        registration=spec.register,
+        max_shift_px=spec.max_shift_px,
+        pixels=spec.pixels,
+    )
+
+
+def plan_scene(spec: JobSpec, scene: Scene, tile: TileSpec, token: str) -> Plan:
+    """Tiles and blocks of the scene, as the model wants them."""
+    return plan_blocks(
+        scene.stack.geobox,
+        tile_px=spec.tile_px or tile.tile_px,
+        halo_px=tile.halo_px,
+        feather_px=tile.feather_px,
+        block_tiles=spec.block_tiles,
+        token=token,
+        aoi=scene.aoi,
+    )
+
+
+def _shift(layer: DateLayer) -> dict[str, Any] | None:
+    """Measured against the first date, in pixels to the right and down; None where it was not measured."""
+    shift = layer.shift_px
+    if shift is None:
+        return None
+    corrected = list(layer.applied_shift_px)
+    return {"dx_px": shift.dx_px, "dy_px": shift.dy_px, "reliability": shift.reliability, "corrected_px": corrected}
+
+
+def _crs_name(crs: CRS) -> str:
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)
+
+
+def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
+    coarser = max(ground_resolution_m(stack.geobox))
+    finest, coarsest = tile.gsd_m
+    if finest <= coarser <= coarsest:
+        return ()
+    return (f"pixels of {coarser:.3g} m: the model was trained at {finest:g} to {coarsest:g} m, expect less of it",)
+
+
+def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
+    if card.languages != ("en",):
+        return ()
+    return tuple(
+        f"“{query.text}” does not look English; {card.name} reads English only"
+        for query in spec.queries
+        if not query.seems_english
+    )

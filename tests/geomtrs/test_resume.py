@@ -1,0 +1,175 @@
+"""A run that died goes on where it was; another one is refused in its folder, naming the difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import geomtrs
+from geomtrs.errors import JobError
+from geomtrs.lock import only_one
+from geomtrs.outputs.verify import verify
+from tests.geomtrs.conftest import ground
+from tiling.engine import BlockDone, Started
+from tiling.errors import OutputError, TilingError
+
+Pair = tuple[str, str]
+SMALL = {"model": "differencing", "tile_px": 64, "block_tiles": 1}
+NEW, LOST = "the roofs that appeared", "the roofs that disappeared"
+
+
+class Dies:
+    """Listens, and interrupts the run once `blocks` are done."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+        self.seen: list[object] = []
+
+    def __call__(self, event: object) -> None:
+        self.seen.append(event)
+        if isinstance(event, BlockDone) and event.n_done >= self.blocks:
+            raise KeyboardInterrupt
+
+
+def die(pair: Pair, out: Path, blocks: int = 3) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        geomtrs.detect(*pair, query=NEW, out=out, on_event=Dies(blocks), **SMALL)
+
+
+def started(events: list[object]) -> Started:
+    return next(event for event in events if isinstance(event, Started))
+
+
+def test_an_interrupted_run_leaves_no_output_and_no_lock_e2_e9(pair: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    die(pair, out)
+    assert [path.name for path in out.iterdir()] == [".geomtrs"]
+    with only_one(out / ".geomtrs" / "lock"):
+        pass
+
+
+def test_resume_ends_with_the_bytes_of_an_undisturbed_run(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    events: list[object] = []
+    geomtrs.resume(tmp_path / "out", on_event=events.append)
+    assert started(events).reused >= 3
+    geomtrs.detect(*pair, query=NEW, out=tmp_path / "whole", **SMALL)
+    for name in ("mask.tif", "probability.tif", "coverage.tif"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert verify(tmp_path / "out") == []
+
+
+def test_the_same_detect_continues_a_run_that_died(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    events: list[object] = []
+    geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", on_event=events.append, **SMALL)
+    assert started(events).reused >= 3
+
+
+def test_a_run_may_go_on_with_other_workers(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    result = geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", workers=1, **SMALL)
+    assert result.run["job"]["spec"]["run"]["workers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "named"),
+    [
+        (NEW, {"threshold": 0.6}, "threshold: 0.5, not 0.6"),
+        (LOST, {}, "disappeared"),
+        (NEW, {"tile_px": 48}, "tile_px: 64, not 48"),
+        (NEW, {"min_area_m2": 9.0}, "min_area_m2"),
+    ],
+)
+def test_another_job_in_the_folder_is_refused_naming_the_difference_e12(
+    query: str, options: dict[str, object], named: str, pair: Pair, tmp_path: Path
+) -> None:
+    die(pair, tmp_path / "out")
+    with pytest.raises(JobError, match=named):
+        geomtrs.detect(*pair, query=query, out=tmp_path / "out", **(SMALL | options))  # type: ignore[arg-type]
+
+
+def test_other_weights_are_refused_e12(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    die(pair, tmp_path / "out")
+    monkeypatch.setattr("geomtrs.models.differencing.Differencing.weights_hash", "f" * 32)
+    with pytest.raises(JobError, match="model_hash"):
+        geomtrs.resume(tmp_path / "out")
+
+
+def test_changed_inputs_are_refused_by_name_e12(pair: Pair, raster: Callable[..., Path], tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    raster(Path(pair[1]), ground(3))
+    with pytest.raises(JobError, match=r"input .*2023\.tif"):
+        geomtrs.resume(tmp_path / "out")
+
+
+def test_fresh_starts_over_e12(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    events: list[object] = []
+    geomtrs.detect(*pair, query=LOST, out=tmp_path / "out", fresh=True, on_event=events.append, **SMALL)
+    assert started(events).reused == 0
+    assert verify(tmp_path / "out") == []
+
+
+def test_a_second_run_in_the_folder_is_refused_while_one_goes_e6(pair: Pair, tmp_path: Path) -> None:
+    refused: list[TilingError] = []
+
+    def intrude(event: object) -> None:
+        if isinstance(event, Started):
+            with pytest.raises(JobError, match="another run in this folder") as caught:
+                geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", **SMALL)
+            refused.append(caught.value)
+
+    geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", on_event=intrude, **SMALL)
+    assert len(refused) == 1
+    assert verify(tmp_path / "out") == []
+
+
+def test_the_store_goes_after_the_outputs_unless_it_is_kept(pair: Pair, tmp_path: Path) -> None:
+    geomtrs.detect(*pair, query=NEW, out=tmp_path / "a", **SMALL)
+    assert not (tmp_path / "a" / ".geomtrs").exists()
+    geomtrs.detect(*pair, query=NEW, out=tmp_path / "b", keep_store=True, **SMALL)
+    assert list((tmp_path / "b" / ".geomtrs" / "blocks").glob("*"))
+
+
+def test_a_run_that_died_while_it_wrote_outputs_goes_on(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OutputError("preview.png", found="No space left on device", wanted="room", remedy="free some space")
+
+    monkeypatch.setattr("geomtrs.finish.write_preview", full)
+    with pytest.raises(OutputError, match="preview"):
+        geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", **SMALL)
+    monkeypatch.undo()
+    assert not (tmp_path / "out" / "run.json").exists()
+    events: list[object] = []
+    geomtrs.resume(tmp_path / "out", on_event=events.append)
+    assert started(events).reused == started(events).total
+    assert verify(tmp_path / "out") == []
+
+
+def test_resume_of_a_finished_run_is_its_result(pair: Pair, tmp_path: Path) -> None:
+    geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", **SMALL)
+    assert len(geomtrs.resume(tmp_path / "out").polygons) == 1
+
+
+def test_there_is_nothing_to_resume_in_any_folder(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="no run that began here"):
+        geomtrs.resume(tmp_path)
+
+
+def test_a_damaged_job_file_is_refused_with_a_remedy(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    (tmp_path / "out" / ".geomtrs" / "job.json").write_text("{")
+    with pytest.raises(JobError, match="--fresh"):
+        geomtrs.resume(tmp_path / "out")
+
+
+def test_the_spec_lies_in_the_folder_from_the_start(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out", blocks=1)
+    job = json.loads((tmp_path / "out" / ".geomtrs" / "job.json").read_text("utf-8"))
+    assert job["spec"]["queries"] == [{"text": NEW, "name": None}]

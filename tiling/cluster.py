@@ -1,0 +1,154 @@
+"""Blocks answered on Dask: tasks name blocks, workers hold plan, files and model, and few tasks are under way.
+
+A task carries a block's place and returns a few numbers. Its future is released as soon as it is done, so the death of
+a worker costs the blocks it was at, and never a finished one (distributed#8182).
+"""
+
+# mypy: allow-untyped-calls
+# distributed ships types for a part of its functions only; what they return is given a type here.
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+
+import rasterio
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+
+from tiling.answer import BlockWork, BlockWorker, failed_block
+from tiling.errors import BlockError
+from tiling.mosaic import GDAL_CACHE_BYTES
+from tiling.plan import Block
+
+_PER_THREAD = 2  # blocks under way: one at work, one waiting for the thread
+_THREADS_KNOWN_S = 2.0  # for so long, since workers come and go
+
+
+@contextmanager
+def connected(client: Client | None, *, scheduler: str | None, processes: int | None, threads: int) -> Iterator[Client]:
+    """The client that was handed in, one of a running scheduler, or one of a local cluster that ends with the context.
+
+    processes  of the local cluster; None for threads of this process
+    """
+    if client is not None:
+        yield client
+        return
+    with ExitStack() as opened:
+        if scheduler is None:
+            address: str | LocalCluster = opened.enter_context(
+                LocalCluster(
+                    n_workers=processes or 1,
+                    threads_per_worker=threads,
+                    processes=processes is not None,
+                    memory_limit=0,  # Dask would pause and kill by what the process holds, GDAL and model included
+                    dashboard_address=None,
+                )
+            )
+        else:
+            address = scheduler
+        yield opened.enter_context(Client(address, set_as_default=False))
+
+
+def on_cluster(
+    client: Client, worker: BlockWorker, blocks: Iterable[Block], *, memory_bytes: int | None
+) -> Iterator[tuple[Block, BlockWork | BlockError]]:
+    """Each block with its outcome, as they end; when the iterator is closed, what is under way is called off.
+
+    memory_bytes  budget of all blocks under way: the first is sent alone, and tells what one of them takes
+
+    Raises what a block raised other than BlockError.
+    """
+    name = f"tiling-{worker.plan.id[:8]}-{uuid.uuid4().hex[:8]}"
+    client.register_plugin(_BlockPlugin(name, worker))
+    under_way: dict[Future[BlockWork], tuple[Block, int]] = {}
+    ended = as_completed()
+    limit = _Limit(client, memory_bytes)
+    waiting = iter(blocks)
+
+    def send(block: Block, deaths: int) -> None:
+        future = client.submit(_answer, name, block.row, block.col, key=f"{name}-{block.id}-{deaths}", pure=False)
+        under_way[future] = block, deaths
+        ended.add(future)
+
+    def fill() -> None:
+        while len(under_way) < limit.now() and (block := next(waiting, None)) is not None:
+            send(block, 0)
+
+    try:
+        fill()
+        while under_way:
+            future = next(ended)
+            block, deaths = under_way.pop(future)
+            error = future.exception()
+            if error is None:
+                work: BlockWork = future.result()
+                limit.learn(work.nbytes)
+                outcome: BlockWork | BlockError = work
+            elif isinstance(error, KilledWorker) and deaths < worker.retries:
+                send(block, deaths + 1)
+                continue
+            elif isinstance(error, KilledWorker):
+                outcome = failed_block(block, error, attempts=deaths + 1)
+            elif isinstance(error, BlockError):
+                outcome = error
+            else:
+                raise error
+            future.release()
+            fill()
+            yield block, outcome
+    finally:
+        client.cancel(list(under_way), force=True)
+        client.unregister_worker_plugin(name)  # which stops the blocks at work
+
+
+class _BlockPlugin(WorkerPlugin):
+    """Holds on each Dask worker what all blocks of a run share."""
+
+    def __init__(self, name: str, worker: BlockWorker) -> None:
+        self.name, self.worker = name, worker
+
+    def setup(self, worker: Worker) -> None:
+        """Bounds GDAL's cache: left to itself it takes 5 % of the machine's memory in each process."""
+        del worker
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+            pass  # the bound is the process's own and outlives the environment
+
+    def teardown(self, worker: Worker) -> None:
+        """Blocks at work stop before the model's next batch."""
+        del worker
+        self.worker.stop()
+
+
+def _answer(name: str, row: int, col: int) -> BlockWork:
+    """The task: answers the block at this place of the plan that the worker holds."""
+    plugin = get_worker().plugins[name]
+    if not isinstance(plugin, _BlockPlugin):
+        raise TypeError(f"plugin {name} of this worker is a {type(plugin).__name__}")
+    block = plugin.worker.plan.block_at(row, col)
+    if block is None:
+        raise LookupError(f"the plan has no block at {row}, {col}")
+    return plugin.worker.answer(block)
+
+
+class _Limit:
+    """How many blocks may be under way: two for each thread of the cluster, fewer where memory does not suffice."""
+
+    def __init__(self, client: Client, memory_bytes: int | None) -> None:
+        self._client, self._memory_bytes = client, memory_bytes
+        self._largest = 0
+        self._threads, self._asked_at = 1, -_THREADS_KNOWN_S
+
+    def learn(self, nbytes: int) -> None:
+        """Takes in what one block held."""
+        self._largest = max(self._largest, nbytes)
+
+    def now(self) -> int:
+        """Blocks that may be under way at this moment."""
+        if monotonic() - self._asked_at >= _THREADS_KNOWN_S:
+            self._threads, self._asked_at = max(1, sum(self._client.nthreads().values())), monotonic()
+        by_threads = _PER_THREAD * self._threads
+        if self._memory_bytes is None:
+            return by_threads
+        return min(by_threads, max(1, self._memory_bytes // self._largest) if self._largest else 1)
