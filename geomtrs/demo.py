@@ -46,9 +46,8 @@ def run_demo(folder: Path, *, model: str = "nano", report: Callable[[str], None]
     write_drawn(after, pair.after)
     drawn = _ask(before, after, SENTENCE, folder / "drawn", model)
     iou = _iou(drawn, truth(pair))
-    report(
-        f'"{SENTENCE}": {len(drawn.polygons)} polygons; IoU with the drawn truth {iou:.2f} (drawn, not a claim of accuracy)'
-    )
+    report(f'"{SENTENCE}": {len(drawn.polygons)} polygons')
+    report(f"IoU with the drawn truth: {iou:.2f} (drawn: not a claim of accuracy)")
     _say_paths(drawn, report)
     with resources.as_file(resources.files("geomtrs.data") / "sample") as sample:
         first, second = sorted(sample.glob("*.tif"))

@@ -43,22 +43,17 @@ def _versions() -> list[Finding]:
 def _drivers() -> list[Finding]:
     import pyogrio
     import rasterio
-    from rasterio.drivers import raster_driver_extensions
 
     with rasterio.Env() as env:
         drivers = env.drivers()
     raster = [name for name in _DRIVERS if name not in drivers]
     vector = [name for name in _VECTOR_DRIVERS if "w" not in pyogrio.list_drivers().get(name, "")]
-    suffixes = len(raster_driver_extensions())
-    found = (
-        f"GDAL {rasterio.__gdal_version__} (rasters, {suffixes} suffixes), {pyogrio.__gdal_version_string__} (vectors)"
-    )
     missing = [*raster, *vector]
     if missing:
         return [
             Finding("drivers", f"without {', '.join(missing)}", "lack", "reinstall rasterio and pyogrio from wheels")
         ]
-    return [Finding("drivers", f"GDAL {both}", "ok")]
+    return [Finding("drivers", f"GDAL {rasterio.__gdal_version__}, of vectors {pyogrio.__gdal_version_string__}", "ok")]
 
 
 def _processor() -> list[Finding]:
