@@ -89,12 +89,11 @@ def _asked_wrongly(error: TilingError) -> bool:
 
 
 def _usage_or_bug(error: Exception) -> int:
-    import click
-
-    if isinstance(error, click.exceptions.Abort):
+    # Some releases of typer carry a click of their own, so its errors are known by what they offer, not by their class.
+    if type(error).__name__ == "Abort":
         return INTERRUPTED
-    if isinstance(error, click.ClickException):
-        _say(f"error: {error.format_message()}")
+    if hasattr(error, "format_message"):
+        _say(f"error: {error.format_message()}; remedy: see geomtrs --help")
         return ASKED_WRONGLY
     _say(f"error: {type(error).__name__}: {error} (a fault of geomtrs: run again with --debug and report it)")
     return FAILED

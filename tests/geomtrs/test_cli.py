@@ -1,0 +1,224 @@
+"""The command line as a user meets it: a process, its two streams and its exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+HEAVY = ("torch", "pandas", "geopandas", "dask", "distributed", "transformers", "rasterio")
+
+
+def geomtrs(*arguments: str, limit_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own; `limit_bytes` caps the size of any file it writes."""
+    code = "import sys; from geomtrs.cli import main; main(sys.argv[1:])"
+    if limit_bytes is not None:
+        limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes},) * 2)"
+        code = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {limit}; {code}"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+def ask(pair: tuple[str, str], out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`detect` with the quick control model."""
+    return geomtrs("detect", *pair, "-q", "what changed", "-o", str(out), "--model", "differencing", *more)
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """One line on stderr with found, wanted and remedy, and the exit code."""
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in ("found", "wanted", "remedy", *words):
+        assert word in lines[0]
+
+
+def test_help_imports_nothing_heavy_f1() -> None:
+    listed = f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys; from geomtrs.cli import main\ntry: main(['--help'])\nexcept SystemExit: {listed}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("verb", ["detect", "plan", "resume", "rerun", "verify", "demo", "doctor", "model"])
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    done = geomtrs(verb, "--help")
+    assert done.returncode == 0
+    assert f"geomtrs {verb}" in done.stdout or verb == "model"
+
+
+def test_detect_answers_and_names_its_outputs(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = ask(pair, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "out" / "changes.gpkg") in done.stdout
+    assert "device" in done.stderr
+    assert "scene" in done.stderr
+
+
+def test_quiet_says_nothing_f2(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = ask(pair, tmp_path / "out", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_log_json_is_one_object_a_line_f2(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = ask(pair, tmp_path / "out", "--log-json")
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines() if line.startswith("{")]
+    assert "Stage" in events
+    assert "BlockDone" in events
+
+
+def test_command_line_and_python_give_the_same_bytes_f6(pair: tuple[str, str], tmp_path: Path) -> None:
+    import geomtrs as package
+
+    assert ask(pair, tmp_path / "cli").returncode == 0
+    package.detect(*pair, query="what changed", out=tmp_path / "python", model="differencing")
+    for name in ("mask.tif", "probability.tif", "coverage.tif"):
+        assert (tmp_path / "cli" / name).read_bytes() == (tmp_path / "python" / name).read_bytes()
+
+
+def test_plan_tells_how_the_dates_lie(pair: tuple[str, str]) -> None:
+    done = geomtrs("plan", *pair)
+    assert done.returncode == 0, done.stderr
+    assert "equal" in done.stdout
+    assert "tiles" in done.stdout
+
+
+def test_verify_is_green_and_names_a_flipped_byte_d12(pair: tuple[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert ask(pair, out).returncode == 0
+    assert geomtrs("verify", str(out)).returncode == 0
+    data = bytearray((out / "mask.tif").read_bytes())
+    data[-1] ^= 1
+    (out / "mask.tif").write_bytes(bytes(data))
+    done = geomtrs("verify", str(out))
+    assert done.returncode == 1
+    assert "mask.tif" in done.stdout
+
+
+def test_rerun_repeats_the_mask_bit_by_bit_d8(pair: tuple[str, str], tmp_path: Path) -> None:
+    assert ask(pair, tmp_path / "out").returncode == 0
+    done = geomtrs("rerun", str(tmp_path / "out" / "run.json"), "-o", str(tmp_path / "again"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again" / "mask.tif").read_bytes() == (tmp_path / "out" / "mask.tif").read_bytes()
+
+
+def test_models_are_listed_and_shown() -> None:
+    assert "differencing" in geomtrs("model", "list").stdout
+    assert "licence" in geomtrs("model", "show", "nano").stdout
+    refused_ = geomtrs("model", "show", "nanno")
+    refused(refused_, 2, "nano")
+
+
+def test_doctor_finds_this_machine_fit_f4() -> None:
+    done = geomtrs("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "LACKING" not in done.stdout
+
+
+def test_a_missing_file_is_named(pair: tuple[str, str], tmp_path: Path) -> None:
+    refused(ask((pair[0], str(tmp_path / "no.tif")), tmp_path / "out"), 1, "no.tif")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_text_file_named_tif_is_named(pair: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "text.tif").write_text("not a raster", encoding="utf-8")
+    refused(ask((pair[0], str(tmp_path / "text.tif")), tmp_path / "out"), 1, "text.tif")
+
+
+def test_a_truncated_tiff_is_named_and_leaves_no_output_a16(pair: tuple[str, str], tmp_path: Path) -> None:
+    whole = Path(pair[1]).read_bytes()
+    (tmp_path / "half.tif").write_bytes(whole[: len(whole) // 2])
+    refused(ask((pair[0], str(tmp_path / "half.tif")), tmp_path / "out"), 1, "half.tif")
+    assert not (tmp_path / "out" / "mask.tif").exists()
+
+
+@pytest.mark.parametrize("sentence", ["", "   ", "x" * 10_000, "new\x07houses"])
+def test_a_sentence_that_is_none_is_asked_wrongly_b4(sentence: str, pair: tuple[str, str], tmp_path: Path) -> None:
+    done = geomtrs("detect", *pair, "-q", sentence, "-o", str(tmp_path / "out"), "--model", "differencing")
+    refused(done, 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_image_is_asked_wrongly(pair: tuple[str, str], tmp_path: Path) -> None:
+    refused(geomtrs("detect", pair[0], "-q", "new houses", "-o", str(tmp_path / "out")), 2)
+
+
+def test_outputs_that_exist_are_not_overwritten_unasked_e2(pair: tuple[str, str], tmp_path: Path) -> None:
+    assert ask(pair, tmp_path / "out").returncode == 0
+    before = (tmp_path / "out" / "mask.tif").read_bytes()
+    refused(ask(pair, tmp_path / "out"), 2, "--overwrite")
+    assert (tmp_path / "out" / "mask.tif").read_bytes() == before
+    assert ask(pair, tmp_path / "out", "--overwrite").returncode == 0
+
+
+def test_a_folder_below_a_file_is_named(pair: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    refused(ask(pair, tmp_path / "file" / "out"), 1, "file")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(pair: tuple[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = geomtrs("detect", *pair, "-q", "what changed", "-o", str(out), "--model", "differencing", limit_bytes=2_000)
+    refused(done, 1)
+    assert not (out / "mask.tif").exists()
+    assert ask(pair, out).returncode == 0
+
+
+def test_an_unknown_model_names_the_nearest(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = geomtrs("detect", *pair, "-q", "new houses", "-o", str(tmp_path / "out"), "--model", "nanoo")
+    refused(done, 2, "nano")
+
+
+def test_damaged_weights_are_refused_before_any_pixel_e7(pair: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "config.json").write_text("{", encoding="utf-8")
+    done = geomtrs("detect", *pair, "-q", "x y", "-o", str(tmp_path / "out"), "--weights", str(tmp_path / "weights"))
+    refused(done, 1, "weights")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rasters_without_common_ground_say_where_both_are_a8(pair: tuple[str, str], tmp_path: Path) -> None:
+    far = tmp_path / "far.tif"
+    with rasterio.open(pair[1]) as raster:
+        profile = raster.profile | {"transform": rasterio.Affine(2, 0, 700_000, 0, -2, 5_100_000)}
+        with rasterio.open(far, "w", **profile) as target:
+            target.write(raster.read())
+    refused(ask((pair[0], str(far)), tmp_path / "out"), 1, "far.tif")
+
+
+def test_a_raster_without_a_crs_is_named_and_may_be_told_a9(pair: tuple[str, str], tmp_path: Path) -> None:
+    bare = tmp_path / "bare.tif"
+    with rasterio.open(pair[1]) as raster:
+        profile = raster.profile | {"crs": None}
+        with rasterio.open(bare, "w", **profile) as target:
+            target.write(raster.read())
+    refused(ask((pair[0], str(bare)), tmp_path / "out"), 1, "bare.tif", "--assume-crs")
+    assert ask((pair[0], str(bare)), tmp_path / "out", "--assume-crs", "EPSG:32633").returncode == 0
+
+
+def test_complex_samples_are_refused_a11(pair: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "complex.tif"
+    with rasterio.open(pair[1]) as raster:
+        profile = raster.profile | {"dtype": "complex64"}
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(raster.read().astype(np.complex64))
+    refused(ask((pair[0], str(path)), tmp_path / "out"), 1, "complex.tif")
+
+
+def test_a_wrong_option_is_asked_wrongly_e10(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = ask(pair, tmp_path / "out", "--no-such-option")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_where_an_error_came_from_e10(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = ask((pair[0], str(tmp_path / "no.tif")), tmp_path / "out", "--debug")
+    assert "Traceback" in done.stderr
