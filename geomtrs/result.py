@@ -109,13 +109,18 @@ class ChangeResult:
         Raises MissingExtra without folium.
         """
         try:
-            import folium  # noqa: F401 - geopandas asks for it with less helpful words
+            import folium
         except ImportError as error:
             raise MissingExtra(
                 "folium", found="not installed", wanted="a map", remedy="pip install 'geomtrs[notebook]'"
             ) from error
-        shown = self.polygons.assign(area_m2=self.polygons["area_m2"].round(1))
-        drawn: folium.Map = shown.explore(column="query", tooltip=["query", "area_m2", "prob_mean"])
+        drawn = folium.Map()
+        fields = ["query", "date_from", "date_to", "area_m2", "prob_mean"]
+        shown = self.polygons[[*fields, "geometry"]].to_crs("EPSG:4326")
+        if len(shown):
+            west, south, east, north = (float(side) for side in shown.total_bounds)
+            folium.GeoJson(shown, tooltip=folium.GeoJsonTooltip(fields)).add_to(drawn)
+            drawn.fit_bounds([(south, west), (north, east)])
         return drawn
 
     def __repr__(self) -> str:
@@ -148,7 +153,10 @@ def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:
     import rioxarray
     import xarray
 
-    array = rioxarray.open_rasterio(path, chunks={"x": CHUNK_PX, "y": CHUNK_PX}, mask_and_scale=scaled)
+    from geomtrs.outputs.raster import may_lack_place
+
+    with may_lack_place():
+        array = rioxarray.open_rasterio(path, chunks={"x": CHUNK_PX, "y": CHUNK_PX}, mask_and_scale=scaled)
     assert isinstance(array, xarray.DataArray)  # several datasets come of formats that these files are not
     return array.squeeze("band", drop=True)
 

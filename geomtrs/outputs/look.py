@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
+from geomtrs.outputs.raster import may_lack_place
 from tiling.grid import window_geobox
 from tiling.ground import compose
 
-UNOBSERVED = 255
 # Pieces read at once; a multiple of usual file tiles, so that few tiles are decoded for two pieces.
 PIECE_PX = 2048
 
@@ -108,7 +108,7 @@ class SceneReader:
             return np.moveaxis(read(piece).pixels[[first, second]], 1, -1)  # (2, h, w, 3)
 
         before, after = reduce_pieces(dates, window, factor, mean_of)
-        with rasterio.open(self.probability) as raster:
+        with may_lack_place(), rasterio.open(self.probability) as raster:
 
             def answer(piece: Window) -> NDArray[np.uint8]:
                 values: NDArray[np.uint8] = raster.read(1, window=piece)

@@ -32,8 +32,9 @@ from geomtrs.outputs.furniture import (
     scale_bar,
 )
 from geomtrs.outputs.lettering import font_of, wrap
-from geomtrs.outputs.look import UNOBSERVED, Look
+from geomtrs.outputs.look import Look
 from geomtrs.outputs.publish import publish
+from geomtrs.outputs.raster import FULL, UNOBSERVED
 from geomtrs.outputs.style import ANSWER_COLOUR
 
 WIDTH, MARGIN, GAP = 1600, 24, 14
@@ -41,7 +42,6 @@ LABEL_H, FOOT_H = 34, 60
 # How tall a panel may be in a layout of so many columns: the whole then fits a screen at half its size.
 MOST_H = {3: 1000, 2: 520, 1: 450}
 MUTED = (96, 96, 102)
-FULL = 250  # stored value of probability 1
 # A picture whose tones span more than this is shown as it is.
 BRIGHT = 170
 # Panels side by side compare best; another layout has to show them so many times larger.

@@ -6,7 +6,9 @@ The mask is made from the finished probability raster, so the two can never disa
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from geomtrs.outputs.publish import publish
@@ -97,7 +100,8 @@ def write_answer(
         dtype="uint8", nodata=UNOBSERVED, description=sentence, scale=1 / FULL, resampling="average", tags=tags
     )
     parts = ((answer.window, answer.probability) for answer in windows(store, plan, query))
-    write_cog(probability, plan.geobox, parts, spec=spec)
+    with may_lack_place():
+        write_cog(probability, plan.geobox, parts, spec=spec)
     write_mask(mask, probability, plan.geobox, sentence=sentence, threshold=threshold, tags=tags)
     styles = (mask.with_suffix(".qml"), probability.with_suffix(".qml"))
     for path, text in zip(styles, (mask_qml(sentence), probability_qml(sentence)), strict=True):
@@ -123,7 +127,7 @@ def write_mask(
         resampling="mode",
         tags={**(tags or {}), "GEOMTRS_THRESHOLD": f"{threshold / FULL:g}"},
     )
-    with rasterio.open(probability) as raster:
+    with may_lack_place(), rasterio.open(probability) as raster:
         write_cog(path, geobox, _masked(raster, threshold), spec=spec)
 
 
@@ -141,7 +145,8 @@ def write_coverage(path: Path, *, store: BlockStore, plan: Plan, dates: int) -> 
         tags={f"GEOMTRS_CODE_{code}": meaning for code, meaning in coverage_codes(dates).items()},
     )
     totals = _Totals.over(plan.geobox)
-    write_cog(path, plan.geobox, totals.counting(coverage_windows(store, plan)), spec=spec)
+    with may_lack_place():
+        write_cog(path, plan.geobox, totals.counting(coverage_windows(store, plan)), spec=spec)
     return totals.result(coverage_codes(dates))
 
 
@@ -154,6 +159,14 @@ def coverage_codes(dates: int) -> dict[int, str]:
         FAILED: "failed",
         **{HOLE_AT_DATE + k: f"no data at date {k + 1}" for k in range(dates)},
     }
+
+
+@contextmanager
+def may_lack_place() -> Iterator[None]:
+    """Rasters of plain pictures are opened inside without a word: they have no place on the ground, and need not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def pieces(height: int, width: int) -> Iterator[Window]:

@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 
 from geomtrs.inputs import InputFile, changes, fingerprint
 from geomtrs.outputs import checksums, record, stac
-from geomtrs.outputs.raster import FULL, UNOBSERVED, pieces
+from geomtrs.outputs.raster import FULL, UNOBSERVED, may_lack_place, pieces
 from tiling.errors import OutputError
 from tiling.stack import OBSERVED
 
@@ -92,7 +92,7 @@ def _bytes(folder: Path) -> Iterator[Finding]:
 def _raster(folder: Path, output: dict[str, Any], run: dict[str, Any]) -> Iterator[Finding]:
     name = output["file"]
     try:
-        with rasterio.open(folder / name) as raster:
+        with may_lack_place(), rasterio.open(folder / name) as raster:
             if raster.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") != "COG":
                 yield Finding(name, "not a Cloud Optimized GeoTIFF")
             grid = run["grid"]

@@ -87,7 +87,9 @@ def drawn_stack(geobox: GeoBox = GEOBOX) -> DrawnStack:
 
 def drawn_look(geobox: GeoBox = GEOBOX, probability: NDArray[np.uint8] | None = None) -> Look:
     before, after = np.moveaxis(drawn_stack(geobox).pixels, 1, -1)
-    return Look(before, after, known_answer(tuple(geobox.shape)).probability if probability is None else probability, geobox)
+    return Look(
+        before, after, known_answer(tuple(geobox.shape)).probability if probability is None else probability, geobox
+    )
 
 
 def image(path: Path, seed: int, geobox: GeoBox = GEOBOX) -> str:
@@ -101,20 +103,22 @@ def image(path: Path, seed: int, geobox: GeoBox = GEOBOX) -> str:
     return str(path)
 
 
-def finished_run(base: Path, answer: KnownAnswer | None = None, formats: tuple[str, ...] = ("gpkg",)) -> Path:
+def finished_run(
+    base: Path, answer: KnownAnswer | None = None, formats: tuple[str, ...] = ("gpkg",), geobox: GeoBox = GEOBOX
+) -> Path:
     """A folder with every output of a run, in `base / "out"`, written by the writers that a run uses."""
     answer = answer or known_answer()
     folder = base / "out"
     folder.mkdir(parents=True)
     inputs = [image(base / "in" / name, seed) for seed, name in enumerate(("2019.tif", "2023.tif"))]
-    store, work = stored(base / "blocks", answer)
+    store, work = stored(base / "blocks", answer, geobox)
     rasters = write_answer(folder, store=store, plan=work, query=0, sentence=SENTENCE, threshold=THRESHOLD)
     totals = write_coverage(folder / "coverage.tif", store=store, plan=work, dates=2)
-    found = polygons(windows(store, work, 0), GEOBOX, threshold=THRESHOLD)
-    frame = vector.table(found, GEOBOX, query=SENTENCE, dates=("2019", "2023"))
+    found = polygons(windows(store, work, 0), geobox, threshold=THRESHOLD)
+    frame = vector.table(found, geobox, query=SENTENCE, dates=("2019", "2023"))
     for suffix in formats:
         vector.write(folder / f"changes.{suffix}", {"changes": frame}, {"changes": SENTENCE})
-    look = SceneReader(drawn_stack(), rasters.probability).whole()
+    look = SceneReader(drawn_stack(geobox), rasters.probability).whole()
     write_preview(folder / "preview.png", look, Caption(SENTENCE, "2019", "2023"), threshold=THRESHOLD)
     files = sorted(path for path in folder.iterdir())
     outputs = [
@@ -125,7 +129,7 @@ def finished_run(base: Path, answer: KnownAnswer | None = None, formats: tuple[s
         job={"spec": {"queries": [SENTENCE]}, "inputs": [file.to_dict() for file in fingerprint(inputs)]},
         dates=("2019", "2023"),
         pairs=((0, 1),),
-        geobox=GEOBOX,
+        geobox=geobox,
         stack={"layers": []},
         plan={"id": work.id, "blocks": len(work.blocks)},
         device={"name": "cpu"},
@@ -134,7 +138,7 @@ def finished_run(base: Path, answer: KnownAnswer | None = None, formats: tuple[s
         timing_s={"total": 1.23456},
         outputs=outputs,
     )
-    facts = ItemFacts("out", GEOBOX, ("2019", "2023"), inputs, [SENTENCE], record.created, {"geomtrs": "0.1.0"})
+    facts = ItemFacts("out", geobox, ("2019", "2023"), inputs, [SENTENCE], record.created, {"geomtrs": "0.1.0"})
     write_item(folder, facts, outputs)
     write_run(folder, record)
     write_checksums(folder, [path for path in folder.iterdir() if path.is_file()])

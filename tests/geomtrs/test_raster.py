@@ -45,9 +45,7 @@ def totals(folder: Path) -> tuple[CoverageTotal, ...]:
     return write_coverage(folder / "coverage.tif", store=store, plan=work, dates=2)
 
 
-def test_d1_all_rasters_are_valid_cogs(
-    folder: Path, rasters: AnswerRasters, totals: tuple[CoverageTotal, ...]
-) -> None:
+def test_d1_all_rasters_are_valid_cogs(folder: Path, rasters: AnswerRasters, totals: tuple[CoverageTotal, ...]) -> None:
     assert totals
     for path in (rasters.mask, rasters.probability, folder / "coverage.tif"):
         valid, errors, _ = cog_validate(path, quiet=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from geomtrs.outputs import publish as publishing
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.record import read_run, role_of, versions
 from tests.geomtrs.answered import GEOBOX, SENTENCE, finished_run
@@ -27,8 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_d8_the_record_holds_all_that_decides_the_answer(folder: Path) -> None:
     run = read_run(folder)
     assert set(run) == {
-        "format", "created", "versions", "job", "dates", "pairs", "grid", "stack", "plan", "device", "queries", "coverage",
-        "timing_s", "peak_bytes", "warnings", "failed_blocks", "outputs",
+        "format", "created", "versions", "job", "dates", "pairs", "grid", "stack", "plan", "device", "queries",
+        "coverage", "timing_s", "peak_bytes", "warnings", "failed_blocks", "outputs",
     }  # fmt: skip
     assert {"path", "size", "mtime_ns", "header"} == set(run["job"]["inputs"][0])
 
@@ -115,7 +114,7 @@ def test_e3_a_full_disk_leaves_the_old_file_and_says_what_it_needed(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(publishing.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"No space left on device; wanted 5 bytes written; remedy: free"):
         publish(target, b"newer")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("run.json", b"old")]

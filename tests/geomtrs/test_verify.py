@@ -12,21 +12,24 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from geomtrs.outputs import record
 from geomtrs.outputs.checksums import entry, gpkg_parts, read_checksums, write_checksums
 from geomtrs.outputs.raster import write_mask
 from geomtrs.outputs.record import read_run
 from geomtrs.outputs.verify import Finding, input_notes, verify
+from geomtrs.result import ChangeResult
 from tests.geomtrs.answered import GEOBOX, SENTENCE, THRESHOLD, KnownAnswer, finished_run
 from tiling.errors import OutputError
 from tiling.stack import OBSERVED
 
 FORMATS = ("gpkg", "shp", "parquet", "fgb", "geojson")
 FILES = (
-    "mask.tif", "mask.qml", "probability.tif", "probability.qml", "coverage.tif", "changes.gpkg", "changes.shp", "changes.shx",
-    "changes.dbf", "changes.prj", "changes.cpg", "changes.parquet", "changes.fgb", "changes.geojson", "preview.png",
-    "item.json", "run.json", "checksums.json",
+    "mask.tif", "mask.qml", "probability.tif", "probability.qml", "coverage.tif", "changes.gpkg", "changes.shp",
+    "changes.shx", "changes.dbf", "changes.prj", "changes.cpg", "changes.parquet", "changes.fgb", "changes.geojson",
+    "preview.png", "item.json", "run.json", "checksums.json",
 )  # fmt: skip
 
 
@@ -197,6 +200,12 @@ def test_a_run_that_found_nothing_is_sound(tmp_path: Path) -> None:
     """B3"""
     nothing = KnownAnswer(np.zeros(GEOBOX.shape, np.uint8), np.full(GEOBOX.shape, OBSERVED, np.uint8))
     assert verify(finished_run(tmp_path, nothing)) == []
+
+
+def test_a_run_over_plain_pictures_is_sound(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path, geobox=GeoBox(GEOBOX.shape, Affine.identity(), None))
+    assert verify(folder) == []
+    assert ChangeResult(folder).polygons["area_m2"].isna().all()
 
 
 def test_the_record_may_not_be_left_out_of_the_checksums(run: Path) -> None:
