@@ -21,6 +21,7 @@ from rasterio.windows import Window
 from geomtrs.outputs.raster import may_lack_place
 from tiling.grid import window_geobox
 from tiling.ground import compose
+from tiling.mosaic import GDAL_CACHE_BYTES
 
 # Pieces read at once; a multiple of usual file tiles, so that few tiles are decoded for two pieces.
 PIECE_PX = 2048
@@ -102,19 +103,22 @@ class SceneReader:
     def _look(self, window: Window) -> Look:
         factor = self._factor(window.height, window.width)
         read = self.stack.read
-        first, second = self.dates
+        wanted = list(self.dates)
 
         def dates(piece: Window) -> NDArray[np.uint8]:
-            return np.moveaxis(read(piece).pixels[[first, second]], 1, -1)  # (2, h, w, 3)
+            return read(piece).pixels[wanted].reshape(-1, piece.height, piece.width)  # (2 · 3, h, w)
 
-        before, after = reduce_pieces(dates, window, factor, mean_of)
-        with may_lack_place(), rasterio.open(self.probability) as raster:
+        # A cache bounded here as elsewhere: GDAL's own default is a share of the machine's memory.
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+            pixels = reduce_pieces(dates, window, factor, mean_of)
+            with may_lack_place(), rasterio.open(self.probability) as raster:
 
-            def answer(piece: Window) -> NDArray[np.uint8]:
-                values: NDArray[np.uint8] = raster.read(1, window=piece)
-                return values[None, ..., None]  # (1, h, w, 1)
+                def answer(piece: Window) -> NDArray[np.uint8]:
+                    values: NDArray[np.uint8] = raster.read(window=piece)
+                    return values
 
-            probability = reduce_pieces(answer, window, factor, largest_of)[0, ..., 0]
+                probability = reduce_pieces(answer, window, factor, largest_of)[0]
+        before, after = np.moveaxis(pixels.reshape(2, 3, *probability.shape), 1, -1)
         return Look(before, after, probability, smaller(window_geobox(self.stack.geobox, window), factor))
 
 
@@ -124,10 +128,10 @@ def reduce_pieces(
     factor: int,
     reduction: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
-    """The window made `factor` times smaller, (N, ceil(H / factor), ceil(W / factor), C), read in pieces.
+    """The window made `factor` times smaller, (N, ceil(H / factor), ceil(W / factor)), read in pieces.
 
-    read       (N, h, w, C) of a window
-    reduction  (N, H', factor, W', factor, C) → (N, H', W', C)
+    read       (N, h, w) of a window
+    reduction  (N, H', factor, W', factor) → (N, H', W')
 
     The last row and column stand for fewer pixels when the size is no multiple of `factor`: their edge is repeated.
     """
@@ -139,19 +143,17 @@ def reduce_pieces(
         for left in range(0, window.width, step):
             width = min(step, window.width - left)
             piece = read(Window(window.col_off + left, window.row_off + top, width, height))
-            padding = ((0, 0), (0, -height % factor), (0, -width % factor), (0, 0))
-            padded = np.pad(piece, padding, mode="edge")
-            n, high, wide, channels = padded.shape
-            parts.append(reduction(padded.reshape(n, high // factor, factor, wide // factor, factor, channels)))
+            parts.append(reduction(_cells(piece, factor)))
         rows.append(np.concatenate(parts, axis=2))
     return np.concatenate(rows, axis=1)
 
 
 def mean_of(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Imagery: the mean of each cell, as an eye would see it from farther away."""
-    if cells.shape[2] == 1:
-        return cells[:, :, 0, :, 0]
-    mean: NDArray[np.uint8] = np.rint(cells.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
+    # Rows first: whole rows add up fast, and what is left for the slow direction is `factor` times less.
+    total = cells.sum(axis=2, dtype=np.uint32).sum(axis=3, dtype=np.uint32)
+    count = cells.shape[2] * cells.shape[4]
+    mean: NDArray[np.uint8] = ((total + count // 2) // count).astype(np.uint8)
     return mean
 
 
@@ -163,8 +165,17 @@ def largest_of(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     # 255 + 1 wraps to 0: "not observed" becomes the smallest value, so that any observed one wins.
     shifted = cells + np.uint8(1)
-    largest: NDArray[np.uint8] = shifted.max(axis=(2, 4)) - np.uint8(1)
+    largest: NDArray[np.uint8] = shifted.max(axis=2).max(axis=3) - np.uint8(1)
     return largest
+
+
+def _cells(piece: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """(N, h, w) as (N, H', factor, W', factor), its last row and column repeated where a cell is not full."""
+    down, right = -piece.shape[1] % factor, -piece.shape[2] % factor
+    if down or right:
+        piece = np.pad(piece, ((0, 0), (0, down), (0, right)), mode="edge")
+    n, height, width = piece.shape
+    return piece.reshape(n, height // factor, factor, width // factor, factor)
 
 
 def smaller(geobox: GeoBox, factor: int) -> GeoBox:

@@ -36,14 +36,13 @@ from geomtrs.outputs.look import Look
 from geomtrs.outputs.publish import publish
 from geomtrs.outputs.raster import FULL, UNOBSERVED
 from geomtrs.outputs.style import ANSWER_COLOUR
+from geomtrs.outputs.tones import Tones
 
 WIDTH, MARGIN, GAP = 1600, 24, 14
 LABEL_H, FOOT_H = 34, 60
 # How tall a panel may be in a layout of so many columns: the whole then fits a screen at half its size.
 MOST_H = {3: 1000, 2: 520, 1: 450}
 MUTED = (96, 96, 102)
-# A picture whose tones span more than this is shown as it is.
-BRIGHT = 170
 # Panels side by side compare best; another layout has to show them so many times larger.
 WORTH_FEWER = 1.25
 # A strip thinner than this is drawn thicker than it is, or a scene one pixel wide would be a line.
@@ -66,6 +65,15 @@ class Caption:
     date_from: str | None = None
     date_to: str | None = None
     summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How pixels become a picture, the same in the whole scene and in the closer look."""
+
+    before: Tones
+    after: Tones
+    threshold: int
 
 
 def write_preview(
@@ -93,9 +101,11 @@ def draw_preview(
     closer     reads a window of the look's grid again with more pixels; without it the pixels at hand are enlarged
     """
     window = _worth_zooming(look, threshold)
-    bands = [_scene_band(look, caption, threshold, window)]
+    observed = look.probability != UNOBSERVED
+    shown = Shown(Tones.of(look.before, observed), Tones.of(look.after, observed), threshold)
+    bands = [_scene_band(look, caption, shown, window)]
     if window is not None:
-        bands.append(_zoom_band(closer(window) if closer else look.part(window), threshold))
+        bands.append(_zoom_band(closer(window) if closer else look.part(window), shown))
     header = _header(caption, _outcome(look.probability, threshold))
     height = header.height + sum(band.height for band in bands)
     canvas = Image.new("RGB", (WIDTH, height), PAPER)
@@ -129,28 +139,26 @@ def _outcome(probability: NDArray[np.uint8], threshold: int) -> str:
     return "" if _changed(probability, threshold).any() else "nothing found"
 
 
-def _scene_band(look: Look, caption: Caption, threshold: int, zoom: Window | None) -> Image.Image:
+def _scene_band(look: Look, caption: Caption, shown: Shown, zoom: Window | None) -> Image.Image:
     """The three panels of the whole scene, their titles and the footer."""
     size, columns = _panel_size(look)
-    panels = _panels(look, size, threshold)
+    panels = _panels(look, size, shown)
     if columns == 2:
         panels.append(_probability_panel(look, size))
     if zoom is not None:
         for panel in panels:
             _frame(panel, zoom, look)
-    empty = _outcome(look.probability, threshold)
+    empty = _outcome(look.probability, shown.threshold)
     if empty:
         _say(panels[2], empty)
-    titles = (_dated("before", caption.date_from), _dated("after", caption.date_to), "answer", "probability")[
-        : len(panels)
-    ]
-    return _band(panels, titles, columns, look, legend=True)
+    titles = (_dated("before", caption.date_from), _dated("after", caption.date_to), "answer", "probability")
+    return _band(panels, titles[: len(panels)], columns, look, legend=True)
 
 
-def _zoom_band(look: Look, threshold: int) -> Image.Image:
+def _zoom_band(look: Look, shown: Shown) -> Image.Image:
     size, columns = _panel_size(look, columns=3)
     titles = ("before, closer", "after, closer", "answer, closer")
-    return _band(_panels(look, size, threshold), titles, columns, look, legend=False)
+    return _band(_panels(look, size, shown), titles, columns, look, legend=False)
 
 
 def _panel_size(look: Look, columns: int | None = None) -> tuple[tuple[int, int], int]:
@@ -171,15 +179,14 @@ def _panel_size(look: Look, columns: int | None = None) -> tuple[tuple[int, int]
     return fit(columns), columns
 
 
-def _panels(look: Look, size: tuple[int, int], threshold: int) -> list[Image.Image]:
+def _panels(look: Look, size: tuple[int, int], shown: Shown) -> list[Image.Image]:
     """before, after, answer at the panel's size."""
     shape = size[1], size[0]
-    changed = largest_at(_changed(look.probability, threshold), shape)
+    changed = largest_at(_changed(look.probability, shown.threshold), shape)
     # A drawn pixel is hatched only when nothing it stands for was observed.
     unobserved = ~largest_at(look.probability != UNOBSERVED, shape)
-    dates = [brightened(_fitted(pixels, size), ~unobserved) for pixels in (look.before, look.after)]
-    answer = overlay(dates[1], changed)
-    return [Image.fromarray(hatch(picture, unobserved)) for picture in (*dates, answer)]
+    before, after = shown.before.apply(_fitted(look.before, size)), shown.after.apply(_fitted(look.after, size))
+    return [Image.fromarray(hatch(picture, unobserved)) for picture in (before, after, overlay(after, changed))]
 
 
 def _probability_panel(look: Look, size: tuple[int, int]) -> Image.Image:
@@ -205,26 +212,6 @@ def overlay(picture: NDArray[np.uint8], changed: NDArray[np.bool_]) -> NDArray[n
     shown[line] = strong
     result: NDArray[np.uint8] = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
     return result
-
-
-def brightened(picture: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A dull picture (H, W, 3) with its valid pixels (H, W) spread over the tones band by band; a bright one as it is.
-
-    Band by band takes the haze off, which is blue. At most threefold, so that a dark lake does not turn into noise.
-    """
-    seen = picture[valid]
-    if not seen.size:
-        return picture
-    low, high = np.percentile(seen, (1, 99), axis=0)
-    if high.max() - low.min() > BRIGHT:
-        return picture
-    gain = np.clip(235 / np.maximum(high - low, 1), 1, 3)
-    spread = np.clip((picture.astype(np.float32) - low) * gain + 10, 0, 255)
-    # A few bright roofs hold the gain down: the middle of the tones is lifted besides.
-    middle = float(np.median(spread[valid])) / 255
-    gamma = float(np.clip(math.log(0.36) / math.log(max(middle, 0.01)), 0.6, 1)) if middle < 0.36 else 1.0
-    lifted: NDArray[np.uint8] = np.rint(255 * (spread / 255) ** gamma).astype(np.uint8)
-    return lifted
 
 
 Values = TypeVar("Values", np.bool_, np.uint8)

@@ -19,9 +19,10 @@ from rasterio.windows import Window
 from geomtrs.outputs.furniture import ground_of, hatch, round_length, scale_bar
 from geomtrs.outputs.lettering import font_of, wrap, writable
 from geomtrs.outputs.look import Look, SceneReader, largest_of, mean_of, reduce_pieces, smaller
-from geomtrs.outputs.preview import Caption, brightened, draw_preview, largest_at, overlay, place_text, write_preview
+from geomtrs.outputs.preview import Caption, draw_preview, largest_at, overlay, place_text, write_preview
 from geomtrs.outputs.raster import write_answer
 from geomtrs.outputs.style import ANSWER_COLOUR
+from geomtrs.outputs.tones import Tones
 from tests.geomtrs.answered import GEOBOX, THRESHOLD, drawn_look, drawn_stack, known_answer, stored
 from tiling.errors import OutputError
 
@@ -212,8 +213,14 @@ def test_a_dull_picture_is_brightened_and_a_bright_one_left_alone() -> None:
     rng = np.random.default_rng(0)
     dull, bright = rng.integers(20, 60, (50, 50, 3), dtype=np.uint8), rng.integers(0, 255, (50, 50, 3), dtype=np.uint8)
     valid = np.ones((50, 50), bool)
-    assert np.ptp(brightened(dull, valid).astype(int)) > 2 * np.ptp(dull.astype(int))
-    assert brightened(bright, valid) is bright
+    assert np.ptp(Tones.of(dull, valid).apply(dull).astype(int)) > 2 * np.ptp(dull.astype(int))
+    assert Tones.of(bright, valid).apply(bright) is bright
+
+
+def test_a_closer_look_has_the_tones_of_the_whole() -> None:
+    dull = np.random.default_rng(0).integers(20, 60, (50, 50, 3), dtype=np.uint8)
+    tones = Tones.of(dull, np.ones((50, 50), bool))
+    assert np.array_equal(tones.apply(dull[10:20]), tones.apply(dull)[10:20])
 
 
 @given(
@@ -231,7 +238,7 @@ def test_no_changed_pixel_is_lost_at_any_size(height: int, width: int, rows: int
 
 @given(height=st.integers(1, 70), width=st.integers(1, 70), factor=st.integers(1, 9), piece=st.integers(1, 40))
 def test_pieces_read_one_by_one_give_the_same_as_all_at_once(height: int, width: int, factor: int, piece: int) -> None:
-    values = np.random.default_rng(height).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    values = np.random.default_rng(height).integers(0, 256, (2, height, width), dtype=np.uint8)
 
     def read(window: Window) -> NDArray[np.uint8]:
         rows, cols = window.toslices()
@@ -242,14 +249,14 @@ def test_pieces_read_one_by_one_give_the_same_as_all_at_once(height: int, width:
         patch.setattr("geomtrs.outputs.look.PIECE_PX", piece)
         pieces = [reduce_pieces(read, whole, factor, kind) for kind in (mean_of, largest_of)]
     for kind, found in zip((mean_of, largest_of), pieces, strict=True):
-        assert found.shape == (2, math.ceil(height / factor), math.ceil(width / factor), 3)
+        assert found.shape == (2, math.ceil(height / factor), math.ceil(width / factor))
         assert np.array_equal(found, reduce_pieces(read, whole, factor, kind))
 
 
 def test_one_changed_pixel_of_a_large_scene_survives_and_unobserved_does_not_hide_it() -> None:
-    cells = np.full((1, 1, 8, 1, 8, 1), 255, np.uint8)
+    cells = np.full((1, 1, 8, 1, 8), 255, np.uint8)
     assert largest_of(cells).item() == 255
-    cells[0, 0, 3, 0, 3, 0] = 7
+    cells[0, 0, 3, 0, 3] = 7
     assert largest_of(cells).item() == 7
 
 
