@@ -50,10 +50,7 @@ def write_parquet(path: Path, frame: geopandas.GeoDataFrame) -> None:
 def write_shp(path: Path, frame: geopandas.GeoDataFrame) -> list[str]:
     """A shapefile in UTF-8; returns what it could not hold. `shp_bytes` says beforehand whether it would fit."""
     cut, notes = _cut_texts(frame)
-    with warnings.catch_warnings():
-        # GDAL says of every float field that its width is reduced; what is lost is beyond the 15th digit.
-        warnings.filterwarnings("ignore", category=RuntimeWarning, message=r".*(width|precision|fully written).*")
-        _write(cut, path, "ESRI Shapefile", geometry_type="Polygon", encoding="UTF-8")
+    _write(cut, path, "ESRI Shapefile", geometry_type="Polygon", encoding="UTF-8")
     return notes
 
 
@@ -62,9 +59,10 @@ def shp_bytes(frame: geopandas.GeoDataFrame) -> int:
     geometry = frame.geometry.to_numpy()
     rings = int((shapely.get_num_interior_rings(geometry) + 1).sum())
     shapes = 100 + len(frame) * (8 + 44) + rings * 4 + int(shapely.get_num_coordinates(geometry).sum()) * 16
-    texts = [min(SHP_TEXT_BYTES, max((len(text.encode()) for text in frame["query"].unique()), default=0)), 10, 10]
-    numbers = (len(frame.columns) - 1 - len(texts)) * 24
-    return max(shapes, len(frame) * (1 + sum(texts) + numbers))
+    # GDAL makes text 80 wide unless it needs more, floats 24, integers 18 or less.
+    query = min(SHP_TEXT_BYTES, max((len(text.encode()) for text in frame["query"].unique()), default=0))
+    record = max(80, query) + (len(frame.columns) - 2) * 24 + 2 * (80 - 24)
+    return max(shapes, 32 * (len(frame.columns) + 1) + len(frame) * (1 + record))
 
 
 def difference(path: Path, layer: str, frame: geopandas.GeoDataFrame) -> tuple[str, str] | None:

@@ -8,18 +8,18 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 ANSWER_COLOUR = (230, 0, 110)  # strong on aerial imagery, told apart from green and blue by all common colour blindness
-UNOBSERVED_COLOUR = (160, 160, 160)
+FILL_ALPHA = 89  # 35 %: what lies below stays legible
 
 _LAYER_STYLES = """CREATE TABLE IF NOT EXISTS layer_styles (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
   f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
   useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
-  update_time DATETIME DEFAULT CURRENT_TIMESTAMP)"""
+  update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))"""
 
 
 def polygon_qml(sentence: str) -> str:
     """Outlined, lightly filled polygons, dashed where they touch unobserved ground; the sentence is the legend."""
-    fill = ",".join(map(str, (*ANSWER_COLOUR, 90)))
+    fill = ",".join(map(str, (*ANSWER_COLOUR, FILL_ALPHA)))
     line = ",".join(map(str, (*ANSWER_COLOUR, 255)))
 
     def symbol(number: int, dash: str) -> str:

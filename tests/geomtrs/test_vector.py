@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
-import textwrap
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import geopandas
@@ -336,20 +334,20 @@ def test_writing_over_a_file_replaces_it(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_file_that_does_not_read_back_is_not_published_e2(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frame = rows(square(), square(x=500_400))
-    fewer = {name: getattr(formats, name) for name in dir(formats) if name.startswith("write_")}
-    for name, writer in fewer.items():
-        if name == "write_gpkg":
-            lossy = lambda path, layers, sentences, to=writer: to(path, {"changes": frame[:1]}, sentences)  # noqa: E731
-        else:
-            lossy = lambda path, frame, to=writer: to(path, frame[:1])  # noqa: E731
-        monkeypatch.setattr(formats, name, lossy)
-    with pytest.raises(OutputError, match="1 polygons read back"):
-        save(tmp_path / f"changes.{suffix}", frame)
-    assert list(tmp_path.iterdir()) == []
+def test_a_polygon_that_is_missing_is_noticed_when_read_back_e2(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"changes.{suffix}"
+    save(path, rows(square()))
+    both = rows(square(), square(x=500_400))
+    assert formats.difference(path, "changes", both) == ("1 polygons", "2")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_field_that_is_missing_is_noticed_when_read_back_e2(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"changes.{suffix}"
+    frame = rows(square())
+    save(path, frame)
+    found, _ = formats.difference(path, "changes", frame.assign(more=1)) or ("", "")
+    assert found.startswith("fields")
 
 
 def test_a_moved_vertex_is_noticed_when_read_back_e2(tmp_path: Path) -> None:
@@ -358,37 +356,33 @@ def test_a_moved_vertex_is_noticed_when_read_back_e2(tmp_path: Path) -> None:
     assert formats.difference(path, "changes", rows(square(99))) == ("other geometries", "those that were written")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_does_not_read_back_is_not_published_e2(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "difference", lambda *_: ("other geometries", "those that were written"))
+    with pytest.raises(OutputError, match="other geometries read back"):
+        save(tmp_path / f"changes.{suffix}", rows(square()))
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Writing further fails as on a full disk."""
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_full_disk_is_one_error_and_leaves_nothing_behind_e2_e10(suffix: str, tmp_path: Path) -> None:
-    script = f"""
-        import resource, pathlib, numpy, shapely
-        from tests_vector import noise, UTM
-        from geomtrs.outputs.vector import table, write
-        frame = table(noise((150, 150), 0.4), UTM, query="x", dates=(None, None))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-        try:
-            write(pathlib.Path("changes.{suffix}"), {{"changes": frame}}, {{"changes": "x"}})
-        except OSError as error:
-            print(type(error).__name__, error)
-    """
-    loader = f"""
-        import importlib.util, sys
-        spec = importlib.util.spec_from_file_location("tests_vector", {str(Path(__file__))!r})
-        sys.modules["tests_vector"] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    """
-    code = textwrap.dedent(loader) + textwrap.dedent(script)
-    root = Path(__file__).parents[2]
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout.startswith(f"OutputError changes.{suffix}: found")
+    frame = table(noise((100, 100), 0.4), UTM, query=SENTENCE, dates=(None, None))
+    with no_file_beyond(20_000), pytest.raises(OutputError, match=rf"changes\.{suffix}: found .* bytes written"):
+        save(tmp_path / f"changes.{suffix}", frame)
     assert list(tmp_path.iterdir()) == []
 
 
