@@ -24,9 +24,9 @@ from geomtrs.scene import Scene
 from geomtrs.spec import JobSpec
 from tiling.engine import BlockFailure
 from tiling.grid import window_geobox
+from tiling.layer import DateLayer
 from tiling.mosaic import windows
 from tiling.plan import Plan
-from tiling.stack import DateLayer
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
 
@@ -151,7 +151,7 @@ def left_shift_px(before: DateLayer, after: DateLayer) -> float:
 def _residual(layer: DateLayer) -> tuple[float, float]:
     if layer.shift_px is None:
         return 0.0, 0.0
-    corrected_x, corrected_y = layer.applied_shift_px or (0.0, 0.0)
+    corrected_x, corrected_y = layer.applied_shift_px
     return layer.shift_px.dx_px - corrected_x, layer.shift_px.dy_px - corrected_y
 
 

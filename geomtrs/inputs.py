@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
 from geomtrs.dates import Dated, of_files
+from tiling.grid import open_quietly
 
 HEADER_BYTES = 65_536
 
@@ -98,12 +97,10 @@ def _tags(path: str) -> dict[str, str]:
 @contextmanager
 def _opened(path: str) -> Iterator[DatasetReader | None]:
     """The raster; None for a vector file, and for one that open_stack refuses with better words."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a plain picture has no place, and need not
-        try:
-            raster = rasterio.open(path)
-        except RasterioIOError:
-            yield None
-            return
+    try:
+        raster = open_quietly(path)
+    except RasterioIOError:
+        yield None
+        return
     with raster:
         yield raster

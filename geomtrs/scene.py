@@ -15,9 +15,10 @@ from geomtrs.models.base import ModelCard, TileSpec
 from geomtrs.spec import JobSpec
 from tiling.aoi import read_aoi
 from tiling.grid import geobox_to_dict, ground_resolution_m
+from tiling.layer import DateLayer
 from tiling.plan import Plan
 from tiling.plan import plan as plan_blocks
-from tiling.stack import DateLayer, Stack, StackOptions, open_stack
+from tiling.stack import Stack, StackOptions, open_stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def on_cluster(
     name = f"tiling-{worker.plan.id[:8]}-{uuid.uuid4().hex[:8]}"
     client.register_plugin(_BlockPlugin(name, worker))
     under_way: dict[Future[BlockWork], tuple[Block, int]] = {}
-    ended = as_completed()
+    ended = as_completed(loop=client.loop)  # without it, the default client would be asked for, and there is none
     limit = _Limit(client, memory_bytes)
     waiting = iter(blocks)
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError  # what copying raises is no RasterioError; rasterio.errors does not have it
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
@@ -145,10 +146,12 @@ def write_cog(path: Path, geobox: GeoBox, parts: Iterable[Part], *, spec: Raster
     working, finished = (path.with_name(f".{path.name}.{os.getpid()}.{kind}.tif") for kind in ("working", "cog"))
     try:
         _check_room(path, geobox, spec)
-        written = _write_working(working, geobox, parts, spec)
-        _in_background(lambda: _convert(working, finished, spec))
-        if not _reads_back(finished, written):
-            raise _unwritable(path, geobox, spec, "other pixels than were written")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a plain picture has no place, and need not
+            written = _write_working(working, geobox, parts, spec)
+            _in_background(lambda: _convert(working, finished, spec))
+            if not _reads_back(finished, written):
+                raise _unwritable(path, geobox, spec, "other pixels than were written")
         with finished.open("rb") as file:
             os.fsync(file.fileno())
         finished.replace(path)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+
+from geomtrs.events import Listener, silent
+from geomtrs.job import StartOptions, detect
+from geomtrs.result import ChangeResult
+from geomtrs.spec import DateSource
 
 HEIGHT, WIDTH = 150, 220
 APPEARED = (slice(60, 90), slice(80, 130))  # over tile and block corners of 64 px tiles
@@ -38,6 +44,31 @@ def changed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     after[:, *APPEARED] = 245
     after[:, *GONE] = 5
     return after
+
+
+def ask(
+    *images: DateSource,
+    query: str | list[str],
+    out: Path,
+    on_event: Listener = silent,
+    **options: Unpack[StartOptions],
+) -> ChangeResult:
+    """`detect` with differencing and tiles small enough that the place has several blocks."""
+    told: StartOptions = {"model": "differencing", "tile_px": 64, "block_tiles": 2}
+    told |= options
+    return detect(*images, query=query, out=out, on_event=on_event, **told)
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """The first band."""
+    with rasterio.open(path) as raster:
+        pixels: NDArray[np.uint8] = raster.read(1)
+        return pixels
+
+
+def visible(folder: Path) -> set[str]:
+    """Names of what lies in a folder."""
+    return {path.name for path in folder.iterdir()}
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import geomtrs
 from geomtrs.errors import JobError
 from geomtrs.lock import only_one
 from geomtrs.outputs.verify import verify
-from tests.geomtrs.conftest import ground
+from geomtrs.spec import Options
+from tests.geomtrs.conftest import ask, ground
 from tiling.engine import BlockDone, Started
 from tiling.errors import OutputError, TilingError
 
 Pair = tuple[str, str]
-SMALL = {"model": "differencing", "tile_px": 64, "block_tiles": 1}
 NEW, LOST = "the roofs that appeared", "the roofs that disappeared"
 
 
@@ -36,7 +36,7 @@ class Dies:
 
 def die(pair: Pair, out: Path, blocks: int = 3) -> None:
     with pytest.raises(KeyboardInterrupt):
-        geomtrs.detect(*pair, query=NEW, out=out, on_event=Dies(blocks), **SMALL)
+        ask(*pair, query=NEW, out=out, on_event=Dies(blocks))
 
 
 def started(events: list[object]) -> Started:
@@ -56,7 +56,7 @@ def test_resume_ends_with_the_bytes_of_an_undisturbed_run(pair: Pair, tmp_path: 
     events: list[object] = []
     geomtrs.resume(tmp_path / "out", on_event=events.append)
     assert started(events).reused >= 3
-    geomtrs.detect(*pair, query=NEW, out=tmp_path / "whole", **SMALL)
+    ask(*pair, query=NEW, out=tmp_path / "whole")
     for name in ("mask.tif", "probability.tif", "coverage.tif"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert verify(tmp_path / "out") == []
@@ -65,13 +65,13 @@ def test_resume_ends_with_the_bytes_of_an_undisturbed_run(pair: Pair, tmp_path: 
 def test_the_same_detect_continues_a_run_that_died(pair: Pair, tmp_path: Path) -> None:
     die(pair, tmp_path / "out")
     events: list[object] = []
-    geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", on_event=events.append, **SMALL)
+    ask(*pair, query=NEW, out=tmp_path / "out", on_event=events.append)
     assert started(events).reused >= 3
 
 
 def test_a_run_may_go_on_with_other_workers(pair: Pair, tmp_path: Path) -> None:
     die(pair, tmp_path / "out")
-    result = geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", workers=1, **SMALL)
+    result = ask(*pair, query=NEW, out=tmp_path / "out", workers=1)
     assert result.run["job"]["spec"]["run"]["workers"] == 1
 
 
@@ -85,11 +85,11 @@ def test_a_run_may_go_on_with_other_workers(pair: Pair, tmp_path: Path) -> None:
     ],
 )
 def test_another_job_in_the_folder_is_refused_naming_the_difference_e12(
-    query: str, options: dict[str, object], named: str, pair: Pair, tmp_path: Path
+    query: str, options: Options, named: str, pair: Pair, tmp_path: Path
 ) -> None:
     die(pair, tmp_path / "out")
     with pytest.raises(JobError, match=named):
-        geomtrs.detect(*pair, query=query, out=tmp_path / "out", **(SMALL | options))  # type: ignore[arg-type]
+        ask(*pair, query=query, out=tmp_path / "out", **options)
 
 
 def test_other_weights_are_refused_e12(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_changed_inputs_are_refused_by_name_e12(pair: Pair, raster: Callable[...
 def test_fresh_starts_over_e12(pair: Pair, tmp_path: Path) -> None:
     die(pair, tmp_path / "out")
     events: list[object] = []
-    geomtrs.detect(*pair, query=LOST, out=tmp_path / "out", fresh=True, on_event=events.append, **SMALL)
+    ask(*pair, query=LOST, out=tmp_path / "out", fresh=True, on_event=events.append)
     assert started(events).reused == 0
     assert verify(tmp_path / "out") == []
 
@@ -120,18 +120,18 @@ def test_a_second_run_in_the_folder_is_refused_while_one_goes_e6(pair: Pair, tmp
     def intrude(event: object) -> None:
         if isinstance(event, Started):
             with pytest.raises(JobError, match="another run in this folder") as caught:
-                geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", **SMALL)
+                ask(*pair, query=NEW, out=tmp_path / "out")
             refused.append(caught.value)
 
-    geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", on_event=intrude, **SMALL)
+    ask(*pair, query=NEW, out=tmp_path / "out", on_event=intrude)
     assert len(refused) == 1
     assert verify(tmp_path / "out") == []
 
 
 def test_the_store_goes_after_the_outputs_unless_it_is_kept(pair: Pair, tmp_path: Path) -> None:
-    geomtrs.detect(*pair, query=NEW, out=tmp_path / "a", **SMALL)
+    ask(*pair, query=NEW, out=tmp_path / "a")
     assert not (tmp_path / "a" / ".geomtrs").exists()
-    geomtrs.detect(*pair, query=NEW, out=tmp_path / "b", keep_store=True, **SMALL)
+    ask(*pair, query=NEW, out=tmp_path / "b", keep_store=True)
     assert list((tmp_path / "b" / ".geomtrs" / "blocks").glob("*"))
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_died_while_it_wrote_outputs_goes_on(
 
     monkeypatch.setattr("geomtrs.finish.write_preview", full)
     with pytest.raises(OutputError, match="preview"):
-        geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", **SMALL)
+        ask(*pair, query=NEW, out=tmp_path / "out")
     monkeypatch.undo()
     assert not (tmp_path / "out" / "run.json").exists()
     events: list[object] = []
@@ -153,7 +153,7 @@ def test_a_run_that_died_while_it_wrote_outputs_goes_on(
 
 
 def test_resume_of_a_finished_run_is_its_result(pair: Pair, tmp_path: Path) -> None:
-    geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", **SMALL)
+    ask(*pair, query=NEW, out=tmp_path / "out")
     assert len(geomtrs.resume(tmp_path / "out").polygons) == 1
 
 
@@ -173,3 +173,12 @@ def test_the_spec_lies_in_the_folder_from_the_start(pair: Pair, tmp_path: Path) 
     die(pair, tmp_path / "out", blocks=1)
     job = json.loads((tmp_path / "out" / ".geomtrs" / "job.json").read_text("utf-8"))
     assert job["spec"]["queries"] == [{"text": NEW, "name": None}]
+
+
+def test_a_run_on_many_blocks_goes_on_too(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ask(*pair, query=NEW, out=tmp_path / "out", block_tiles=1, on_event=Dies(5))
+    events: list[object] = []
+    geomtrs.resume(tmp_path / "out", on_event=events.append)
+    assert 5 <= started(events).reused < started(events).total
+    assert verify(tmp_path / "out") == []

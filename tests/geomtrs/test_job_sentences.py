@@ -1,0 +1,65 @@
+"""Sentences and models, end to end: what survives in the outputs, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas
+import pyogrio
+import pytest
+import rasterio
+
+import geomtrs
+from geomtrs.errors import ModelError, QueryError
+from tests.geomtrs.conftest import ask, read, visible
+
+Pair = tuple[str, str]
+NEW, LOST = "the roofs that appeared", "the roofs that disappeared"
+
+
+def test_an_unaskable_sentence_leaves_no_trace_b4(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(QueryError):
+        ask(*pair, query="a" * 10_000, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_any_sentence_survives_in_every_output_b5(pair: Pair, tmp_path: Path) -> None:
+    sentence = 'the “new” roofs / père\'s & <b> "ü" 屋根 \\ .. 100% that appeared'
+    out = tmp_path / "out"
+    formats = ["shp", "parquet", "fgb", "geojson"]
+    ask(*pair, query=sentence, out=out, formats=formats)
+    with rasterio.open(out / "mask.tif") as mask, rasterio.open(out / "probability.tif") as probability:
+        assert mask.descriptions == probability.descriptions == (sentence,)
+    tables = [geopandas.read_file(out / f"changes.{suffix}", layer=0) for suffix in ("gpkg", "shp", "fgb", "geojson")]
+    for table in (*tables, geopandas.read_parquet(out / "changes.parquet")):
+        assert table["query"].tolist() == [sentence]
+    assert json.loads((out / "run.json").read_text("utf-8"))["queries"][0]["text"] == sentence
+    assert sentence in json.loads((out / "item.json").read_text("utf-8"))["properties"]["title"]
+
+
+def test_sentences_of_one_slug_do_not_overwrite_each_other_b6(pair: Pair, tmp_path: Path) -> None:
+    ask(*pair, query=["roofs: appeared!", "roofs appeared"], out=tmp_path / "out")
+    assert {"mask_roofs-appeared.tif", "mask_roofs-appeared-2.tif"} <= visible(tmp_path / "out")
+    layers = [name for name, _ in pyogrio.list_layers(tmp_path / "out" / "changes.gpkg") if name != "layer_styles"]
+    assert layers == ["changes_roofs-appeared", "changes_roofs-appeared-2"]
+
+
+def test_each_of_ten_sentences_equals_its_single_run_b6(pair: Pair, tmp_path: Path) -> None:
+    sentences = [f"{what} that {how}" for what in "abcde" for how in ("appeared", "disappeared")]
+    ask(*pair, query=sentences, out=tmp_path / "all")
+    for number in (0, 9):
+        ask(*pair, query=sentences[number], out=tmp_path / str(number))
+        name = f"probability_{sentences[number].replace(' ', '-')}.tif"
+        assert (read(tmp_path / "all" / name) == read(tmp_path / str(number) / "probability.tif")).all()
+
+
+def test_an_unknown_model_is_refused_before_anything_is_written_e7(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="did you mean differencing"):
+        geomtrs.detect(*pair, query=NEW, out=tmp_path / "out", model="diferencing")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_are_refused_before_any_pixel_is_read_e7(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--weights"):
+        geomtrs.detect("none-a.tif", "none-b.tif", query=NEW, out=tmp_path / "out", weights=tmp_path / "no")
