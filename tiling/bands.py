@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tiling.errors import SourceError
 
@@ -16,7 +17,7 @@ _OLI_OR_SENTINEL_2 = {"blue": "2", "green": "3", "red": "4", "nir": "8"}
 
 _WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(micrometers?|microns?|[uµμ]m|nanometers?|nm)\b", re.IGNORECASE)
 _CODE = re.compile(r"(?<![a-z0-9])(?:sr_?)?b(?:and)?[ _]?(0?)(\d{1,2}a?)(?![a-z0-9])", re.IGNORECASE)
-_TM_NAME = re.compile(r"(?<![a-z0-9])(?:L[TEM]0[4-7]|ETM|TM|L7\d{4,})", re.IGNORECASE)
+_TM_NAME = re.compile(r"(?<![a-z0-9])(?:L[TEM]0[4-7](?![0-9])|ETM|TM(?![a-z0-9])|L7\d{4,})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _by_code(labels: BandLabels, colour: str) -> int | None:
     codes = [_code(text) for text in labels.descriptions]
     if codes.count(None) == len(codes):
         return None
-    texts = (labels.name, *labels.descriptions)
+    texts = (Path(labels.name).name, *labels.descriptions)
     is_tm = any(map(_TM_NAME.search, texts)) or ("1" in codes and "7" in codes and "6" not in codes)
     code = (_LANDSAT_TM if is_tm else _OLI_OR_SENTINEL_2)[colour]
     return codes.index(code) + 1 if codes.count(code) == 1 else None

@@ -72,7 +72,7 @@ class Source:
 
     paths    the file of each channel: one name repeated, or one file a band
     bands    the band (from 1) of each channel in its file
-    nodata   the nodata value of each channel, None where there is none
+    nodata   the nodata value of each channel, None where there is none or it is NaN
     gain     255 for 1-bit rasters, so that they become black and white; 1 for the rest
     palette  the (one) band is an index into a colour table, expanded on reading
     masked   the files carry a mask of their own
@@ -131,7 +131,7 @@ def describe_source(
         bands=tuple(bands),
         geobox=geobox,
         dtype="uint8" if palette else str(np.result_type(*dtypes)),
-        nodata=tuple(_declared_nodata(dataset, band) if nodata is None else nodata for band in bands),
+        nodata=tuple(_not_nan(_declared_nodata(dataset, band) if nodata is None else nodata) for band in bands),
         gain=gain,
         palette=palette,
         masked=MaskFlags.per_dataset in flags and not {MaskFlags.alpha, MaskFlags.nodata} & set(flags),
@@ -241,7 +241,7 @@ def _holes(channels: Sequence[NDArray[np.generic]], nodata: Sequence[float | Non
 
 def _equals(plane: NDArray[np.generic], value: float | None) -> NDArray[np.bool_]:
     """Where a band holds its nodata value; nowhere when its type cannot hold that value."""
-    if value is None or math.isnan(value):
+    if value is None:
         return np.zeros(plane.shape, bool)
     if plane.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -269,6 +269,11 @@ def _declared_nodata(dataset: DatasetReader, band: int) -> float | None:
     if value is None and len(listed) == dataset.count:
         return float(listed[band - 1])
     return value if value is None else float(value)
+
+
+def _not_nan(value: float | None) -> float | None:
+    """NaN is a hole whatever is declared, and would make two equal sources differ."""
+    return None if value is None or math.isnan(value) else value
 
 
 def _is_transparency(dataset: DatasetReader, band: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -286,5 +287,5 @@ def _too_far(layer: DateLayer, shift: Shift, max_shift_px: float) -> GridError:
         layer.files[0],
         found=_told(shift),
         wanted=f"a shift of at most {max_shift_px:g} px",
-        remedy=f"--max-shift {int(shift.length_px) + 1} if it is right, else georeference the file again",
+        remedy=f"--max-shift {math.ceil(shift.length_px + 0.1)} if it is right, else georeference the file again",
     )

@@ -34,9 +34,10 @@ class Stretch:
             if pixels.dtype == np.uint8:
                 return np.asarray(pixels, np.uint8)
             return np.asarray(np.clip(np.rint(pixels.astype(np.float32)), 0, 255), np.uint8)
+        work = np.result_type(pixels.dtype, np.float32)  # float64 only for types that float32 cannot hold
         result = np.empty(pixels.shape, np.uint8)
         for band, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
-            scaled = (pixels[band].astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+            scaled = (pixels[band].astype(work) - work.type(low)) * work.type(255 / (high - low))
             result[band] = np.clip(np.rint(scaled), 0, 255)
         return result
 

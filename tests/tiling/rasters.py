@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
 from scipy.ndimage import gaussian_filter
 
 Pixels = NDArray[np.uint8]
@@ -66,7 +68,10 @@ def write_below(
         "nodata": nodata,
         **options,
     }
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture is meant to have no place
+        dataset = rasterio.open(path, "w", **profile)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), dataset:
         dataset.write(pixels)
         if colours is not None:
             dataset.colorinterp = colours

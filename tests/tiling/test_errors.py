@@ -29,7 +29,7 @@ def test_an_error_is_one_line_with_file_found_wanted_and_remedy(
 
 @pytest.mark.parametrize(("kind", "builtin"), KINDS)
 def test_an_error_is_the_same_after_pickling(kind: type[TilingError], builtin: type[Exception]) -> None:
-    error = pickle.loads(pickle.dumps(kind("x", found="f", wanted="w", remedy="r")))
+    error = pickle.loads(pickle.dumps(kind("x", found="f", wanted="w", remedy="r")))  # noqa: S301 (our own bytes)
     assert type(error) is kind
     assert (error.file, error.found, error.wanted, error.remedy) == ("x", "f", "w", "r")
     assert str(error) == "x: found f; wanted w; remedy: r"
@@ -38,4 +38,4 @@ def test_an_error_is_the_same_after_pickling(kind: type[TilingError], builtin: t
 def test_a_kind_with_an_extra_fact_keeps_it_after_pickling() -> None:
     error = BlockError("x", found="f", wanted="w", remedy="r")
     error.__dict__["window"] = (0, 0, 2, 2)
-    assert pickle.loads(pickle.dumps(error)).__dict__["window"] == (0, 0, 2, 2)
+    assert pickle.loads(pickle.dumps(error)).__dict__["window"] == (0, 0, 2, 2)  # noqa: S301 (our own bytes)

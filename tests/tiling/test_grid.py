@@ -51,7 +51,7 @@ def test_the_same_grid_is_equal_and_nothing_is_cropped() -> None:
 def test_whole_pixels_aside_is_shifted_and_the_crop_keeps_the_lattice(right: int, down: int) -> None:
     other = moved(right, down)
     alignment = align(REFERENCE, other)
-    assert alignment.offset_px == (right, down)
+    assert alignment.offset_px == (float(right), float(down))
     assert alignment.kind == ("equal" if right == down == 0 else "shifted")
     grid = output_geobox(REFERENCE, [other])
     assert grid.shape == (64 - abs(down), 96 - abs(right))
@@ -206,7 +206,8 @@ def test_a_plain_picture_has_no_place_unless_taken_as_pixels(write_raster: Write
     with pytest.raises(SourceError, match="no geotransform"):
         source_geobox(path, "EPSG:32633")
     geobox = source_geobox(path, pixels=True)
-    assert (geobox.crs, geobox.shape) == (None, (64, 96))
+    assert geobox.crs is None
+    assert geobox.shape == (64, 96)
 
 
 def test_degrees_beyond_180_are_refused_with_the_mending_line(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
