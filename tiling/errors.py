@@ -16,9 +16,9 @@ class TilingError(Exception):
         text = f"{self.file}: found {self.found}; wanted {self.wanted}; remedy: {self.remedy}"
         return " ".join(text.split())
 
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """Rebuilds the error from its four parts (keyword arguments do not survive the default)."""
-        return _rebuild, (type(self), self.file, self.found, self.wanted, self.remedy)
+    def __reduce__(self) -> tuple[object, tuple[object, ...], dict[str, object]]:
+        """Rebuilds the error from its four parts (the default cannot pass them by name), then what was set on it."""
+        return _rebuild, (type(self), self.file, self.found, self.wanted, self.remedy), dict(self.__dict__)
 
 
 def _rebuild(kind: type[TilingError], file: str, found: str, wanted: str, remedy: str) -> TilingError:
