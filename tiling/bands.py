@@ -15,6 +15,7 @@ _WAVELENGTH_UM = {"blue": (0.43, 0.53), "green": (0.53, 0.60), "red": (0.60, 0.7
 _LANDSAT_TM = {"blue": "1", "green": "2", "red": "3", "nir": "4"}
 _OLI_OR_SENTINEL_2 = {"blue": "2", "green": "3", "red": "4", "nir": "8"}
 
+_RED_EDGE = re.compile(r"red[ _-]?edge", re.IGNORECASE)  # a colour of its own
 _WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(micrometers?|microns?|[uµμ]m|nanometers?|nm)\b", re.IGNORECASE)
 _CODE = re.compile(r"(?<![a-z0-9])(?:sr_?)?b(?:and)?[ _]?(0?)(\d{1,2}a?)(?![a-z0-9])", re.IGNORECASE)
 _TM_NAME = re.compile(r"(?<![a-z0-9])(?:L[TEM]0[4-7](?![0-9])|ETM|TM(?![a-z0-9])|L7\d{4,})", re.IGNORECASE)
@@ -77,7 +78,8 @@ def find_band(labels: BandLabels, colour: str) -> int | None:
     """The band (from 1) that the raster says is red, green, blue or nir; None where it does not say."""
     if colour in labels.colours:
         return labels.colours.index(colour) + 1
-    names = [_NAMES.get(text.strip().lower(), text.strip().lower()) for text in labels.descriptions]
+    texts = [_RED_EDGE.sub("edge", text).strip().lower() for text in labels.descriptions]
+    names = [_NAMES.get(text, text) for text in texts]
     for test in (lambda text: text == colour, lambda text: re.search(rf"(?<![a-z]){colour}(?![a-z])", text)):
         hits = [index for index, text in enumerate(names, 1) if test(text)]
         if len(hits) == 1:

@@ -225,12 +225,14 @@ def _band_notes(opened: Sequence[OpenedDate], options: StackOptions) -> list[str
     if len(set(counts)) > 1:
         used = "; ".join(f"{date.files[0]}: {', '.join(map(str, date.bands))}" for date in opened)
         notes.append(f"the dates have {', '.join(map(str, counts))} bands: red, green, blue are used (bands {used})")
+    untold: dict[tuple[int, int, int], list[str]] = {}
     for date in opened:
         if not date.known and date.data_bands >= 3:
-            taken = ", ".join(map(str, date.bands))
-            notes.append(
-                f"{date.files[0]}: does not say which band is which colour: {taken} are taken as red, green, blue"
-            )
+            untold.setdefault(date.bands, []).append(date.files[0])
+    for bands, names in untold.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        taken = ", ".join(map(str, bands))
+        notes.append(f"{names[0]}{more}: no band says its colour, {taken} are taken as red, green, blue (--bands)")
     return notes
 
 
