@@ -234,7 +234,7 @@ def _write_working(path: Path, geobox: GeoBox, parts: Iterable[Part], spec: Rast
         "bigtiff": "IF_SAFER",
     }
     written: list[tuple[Window, bytes]] = []
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), rasterio.open(path, "w", **profile) as dataset:
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _opened(path, profile) as dataset:
         _describe(dataset, spec)
         for window, pixels in parts:
             dataset.write(pixels.astype(spec.dtype, copy=False), 1, window=window)
@@ -245,6 +245,12 @@ def _write_working(path: Path, geobox: GeoBox, parts: Iterable[Part], spec: Rast
             f"{path}: the parts hold {pixels_written} pixels, the grid {height * width}; they must partition it"
         )
     return written
+
+
+def _opened(path: Path, profile: Mapping[str, Any]) -> DatasetWriter:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a plain picture has no place, and need not
+        return rasterio.open(path, "w", **profile)
 
 
 def _describe(dataset: DatasetWriter, spec: RasterSpec) -> None:

@@ -63,7 +63,8 @@ def box_change(pixels: NDArray[np.uint8], radius: int) -> NDArray[np.float32]:
     table = np.pad(difference, radius + 1).cumsum(axis=0).cumsum(axis=1)
     total = table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
     height, width = difference.shape
-    return (total[:height, :width] / (3 * 255 * side * side)).astype(np.float32)
+    mean: NDArray[np.float32] = (total[:height, :width] / (3 * 255 * side * side)).astype(np.float32)
+    return mean
 
 
 @dataclass

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,8 +156,8 @@ def blocks_of(raster: NDArray[np.generic], side: int) -> list[Part]:
 
 def striped_mask(height: int, width: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(3)
-    mask = np.kron(rng.integers(0, 2, (-(-height // 40), -(-width // 40))), np.ones((40, 40)))[:height, :width]
-    mask = mask.astype(np.uint8)
+    squares = rng.integers(0, 2, (-(-height // 40), -(-width // 40)), dtype=np.uint8)
+    mask: NDArray[np.uint8] = np.kron(squares, np.ones((40, 40), np.uint8))[:height, :width]
     mask[: height // 5] = 255
     return mask
 
@@ -263,7 +263,7 @@ def test_a_disk_without_room_is_an_error_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
-    with pytest.raises(OutputError, match="only 1,000 bytes free.*8,192 bytes"):
+    with pytest.raises(OutputError, match=r"only 1,000 bytes free.*8,192 bytes"):
         write_cog(tmp_path / "m.tif", grid(64, 64), iter(()), spec=MASK)
 
 
