@@ -13,6 +13,7 @@ import pandas as pd
 
 from geomtrs.clock import Clock
 from geomtrs.events import Listener, Stage
+from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
 from geomtrs.outputs import vector
 from geomtrs.outputs.look import SceneReader
@@ -30,6 +31,7 @@ from tiling.plan import Plan
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
 
+RELIABLE = 0.3  # below it a measured shift is chance: crops that grew, water that moved
 _RECORDS = ("checksums.json", "run.json", "item.json", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
@@ -80,11 +82,13 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         coverage = write_coverage(
             job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
         )
+    give_back()
     on_event(Stage("polygons", "writing polygons"))
     with clock.part("find polygons"):
-        layers = _layers(job)
+        layers, told = _layers(job)
     with clock.part("write polygons"):
         vectors, notes = _write_vectors(job, layers)
+    give_back()
     with clock.part("draw previews"):
         previews = [_draw(job, channel, rasters[channel.number]) for channel in job.names.channels()]
     files = [path for found in rasters.values() for path in (found.mask, found.probability, *found.styles)]
@@ -92,7 +96,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         files=(*files, job.folder / "coverage.tif", *vectors, *previews, *_write_failures(job, failed)),
         polygons={name: len(frame) for name, frame in layers.items()},
         coverage=coverage,
-        notes=tuple(notes),
+        notes=(*told, *notes),
     )
 
 
@@ -109,18 +113,20 @@ def _write_rasters(job: Answered, channel: Channel) -> AnswerRasters:
     )
 
 
-def _layers(job: Answered) -> dict[str, geopandas.GeoDataFrame]:
-    """One table a sentence, its pairs below each other, numbered through."""
+def _layers(job: Answered) -> tuple[dict[str, geopandas.GeoDataFrame], list[str]]:
+    """One table a sentence, its pairs below each other, numbered through; and what there is to say of them."""
     parts: dict[str, list[geopandas.GeoDataFrame]] = {name: [] for name in job.names.layers}
     for channel in job.names.channels():
         parts[job.names.layers[channel.query]].append(_table(job, channel))
-    layers = {}
+    layers: dict[str, geopandas.GeoDataFrame] = {}
+    told: list[str] = []
     for name, frames in parts.items():
+        told += [note for frame in frames for note in frame.attrs.get("notes", ())]
         # An empty frame would decide the types of the whole; one of them stands for all when nothing was found.
         filled = [frame for frame in frames if len(frame)] or frames[:1]
         layers[name] = pd.concat(filled, ignore_index=True)
         layers[name]["id"] = range(1, len(layers[name]) + 1)
-    return layers
+    return layers, told
 
 
 def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
@@ -149,7 +155,7 @@ def left_shift_px(before: DateLayer, after: DateLayer) -> float:
 
 
 def _residual(layer: DateLayer) -> tuple[float, float]:
-    if layer.shift_px is None:
+    if layer.shift_px is None or layer.shift_px.reliability < RELIABLE:
         return 0.0, 0.0
     corrected_x, corrected_y = layer.applied_shift_px
     return layer.shift_px.dx_px - corrected_x, layer.shift_px.dy_px - corrected_y

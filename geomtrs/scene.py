@@ -90,11 +90,9 @@ class JobPlan:
             x, y = date["offset_px"]
             name = re.split(r"[/\\]", date["files"][0])[-1]
             more = f" + {len(date['files']) - 1} files" if len(date["files"]) > 1 else ""
-            shift = date["shift"]
-            moved = f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px" if shift else ""
             lines.append(
                 f"date {number}  {name}{more} · {date['date'] or 'date unknown'} · {date['alignment']} "
-                f"(offset {x:+.2f}, {y:+.2f} px){moved}"
+                f"(offset {x:+.2f}, {y:+.2f} px){_shift_text(date['shift'])}"
             )
         lines.append(f"tiles   {tiles_line(self.plan)}")
         lines.extend(f"note    {note}" for note in found["notes"])
@@ -157,6 +155,12 @@ def _shift(layer: DateLayer) -> dict[str, Any] | None:
         return None
     corrected = list(layer.applied_shift_px)
     return {"dx_px": shift.dx_px, "dy_px": shift.dy_px, "reliability": shift.reliability, "corrected_px": corrected}
+
+
+def _shift_text(shift: dict[str, Any] | None) -> str:
+    if shift is None:
+        return ""
+    return f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px (reliability {shift['reliability']:.2f})"
 
 
 def _crs_name(crs: CRS) -> str:
