@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import rasterio
+
 from geomtrs.asking import ask_model
 from geomtrs.clock import Clock
 from geomtrs.errors import JobError
@@ -22,7 +24,7 @@ from geomtrs.events import Listener, Stage, silent
 from geomtrs.finish import Answered, write_outputs
 from geomtrs.inputs import fingerprint
 from geomtrs.lock import only_one
-from geomtrs.memory import PeakMemory, left_for_blocks
+from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
 from geomtrs.query import Query
@@ -33,6 +35,7 @@ from geomtrs.state import JobState, begin, blocks_folder, clear, hidden, read_st
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
 from tiling.errors import OutputError
+from tiling.mosaic import GDAL_CACHE_BYTES
 from tiling.store import BlockStore
 
 if TYPE_CHECKING:
@@ -134,7 +137,8 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
     from geomtrs.result import ChangeResult
 
     clock, folder = Clock(), Path(spec.out)
-    with _owned(folder), PeakMemory() as memory:
+    # Left to itself GDAL caches 5 % of the machine's memory.
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
         with clock.part("load model"):
             asked = ask_model(spec)
         on_event(Stage("device", f"device  {asked.device.description}"))
@@ -155,6 +159,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
             report = answer_blocks(
                 work, scene.stack, recipe, store, settings=settings, on_event=on_event, client=start.client
             )
+        give_back()
         answered = Answered(folder, spec, scene, called, work, store)
         written = write_outputs(answered, report.failed, clock, on_event)
         cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed)
