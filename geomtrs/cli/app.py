@@ -68,8 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app([a for a in arguments if a != "--debug"], standalone_mode=False)
     except KeyboardInterrupt:
-        _say("interrupted; finished blocks are kept: geomtrs resume DIR goes on")
-        sys.exit(INTERRUPTED)
+        sys.exit(_interrupted())
     except TilingError as error:
         if debug:
             raise
@@ -79,7 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         sys.exit(_usage_or_bug(error))
-    sys.exit(code if isinstance(code, int) else DONE)
+    # Some releases of typer take Ctrl-C themselves, and only return its code.
+    sys.exit(_interrupted() if code == INTERRUPTED else code if isinstance(code, int) else DONE)
 
 
 def _asked_wrongly(error: TilingError) -> bool:
@@ -90,13 +90,18 @@ def _asked_wrongly(error: TilingError) -> bool:
 
 def _usage_or_bug(error: Exception) -> int:
     # Some releases of typer carry a click of their own, so its errors are known by what they offer, not by their class.
-    if type(error).__name__ == "Abort":
-        return INTERRUPTED
+    if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C inside a command
+        return _interrupted()
     if hasattr(error, "format_message"):
         _say(f"error: {error.format_message()}; remedy: see geomtrs --help")
         return ASKED_WRONGLY
     _say(f"error: {type(error).__name__}: {error} (a fault of geomtrs: run again with --debug and report it)")
     return FAILED
+
+
+def _interrupted() -> int:
+    _say("interrupted; finished blocks are kept: geomtrs resume DIR goes on")
+    return INTERRUPTED
 
 
 def _say(line: str) -> None:

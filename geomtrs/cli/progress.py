@@ -83,7 +83,8 @@ def _bar() -> Iterator[Listener]:
         task = progress.add_task("blocks", total=None)
 
         def on_event(event: object) -> None:
-            text, done, total = (getattr(event, name, None) for name in ("text", "done", "total"))
+            text, total = getattr(event, "text", None), getattr(event, "total", None)
+            done = getattr(event, "n_done", getattr(event, "reused", None))  # blocks of a run that is resumed are done
             if text:
                 progress.console.print(text, highlight=False)
             if total is not None:

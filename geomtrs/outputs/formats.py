@@ -29,9 +29,12 @@ def write_gpkg(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], sentenc
     write_layer_styles(path, dict(sentences))
 
 
-def write_fgb(path: Path, frame: geopandas.GeoDataFrame) -> None:
-    """FlatGeobuf with its spatial index, so features are in the order of that."""
-    _write(frame, path, "FlatGeobuf", geometry_type="Polygon")
+def write_fgb(path: Path, layer: str, frame: geopandas.GeoDataFrame) -> None:
+    """FlatGeobuf with its spatial index, so features are in the order of that.
+
+    layer  is written into the file, which would else be called after its temporary name for ever
+    """
+    _write(frame, path, "FlatGeobuf", layer=layer, geometry_type="Polygon")
 
 
 def write_geojson(path: Path, frame: geopandas.GeoDataFrame) -> None:

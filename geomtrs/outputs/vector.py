@@ -159,7 +159,10 @@ def _write(
     if path.suffix == ".gpkg":
         formats.write_gpkg(temporary, layers, sentences)
         return []
-    (frame,) = layers.values()
+    ((layer, frame),) = layers.items()
+    if path.suffix == ".fgb":
+        formats.write_fgb(temporary, layer, frame)
+        return []
     if path.suffix == ".geojson" and frame.crs is None:
         remedy = "--format gpkg, shp, parquet or fgb"
         raise OutputError(path, found="polygons without a CRS", wanted="lon/lat", remedy=remedy)
@@ -169,7 +172,7 @@ def _write(
             remedy = "--format gpkg, or fewer polygons by --min-area"
             raise OutputError(path, found=f"{size:,} bytes", wanted="a shapefile below 2 GB", remedy=remedy)
         return formats.write_shp(temporary, frame)
-    writers = {".fgb": formats.write_fgb, ".geojson": formats.write_geojson, ".parquet": formats.write_parquet}
+    writers = {".geojson": formats.write_geojson, ".parquet": formats.write_parquet}
     writers[path.suffix](temporary, frame)
     return []
 

@@ -31,7 +31,9 @@ def test_any_sentence_survives_in_every_output_b5(pair: Pair, tmp_path: Path) ->
     ask(*pair, query=sentence, out=out, formats=formats)
     with rasterio.open(out / "mask.tif") as mask, rasterio.open(out / "probability.tif") as probability:
         assert mask.descriptions == probability.descriptions == (sentence,)
-    tables = [geopandas.read_file(out / f"changes.{suffix}", layer=0) for suffix in ("gpkg", "shp", "fgb", "geojson")]
+    tables = [
+        geopandas.read_file(out / f"changes.{suffix}", layer="changes") for suffix in ("gpkg", "shp", "fgb", "geojson")
+    ]
     for table in (*tables, geopandas.read_parquet(out / "changes.parquet")):
         assert table["query"].tolist() == [sentence]
     assert json.loads((out / "run.json").read_text("utf-8"))["queries"][0]["text"] == sentence
