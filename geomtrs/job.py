@@ -31,7 +31,7 @@ from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
 from geomtrs.scene import JobPlan, open_scene, plan_scene, tiles_line
 from geomtrs.spec import DateSource, JobSpec, Options, job_spec
-from geomtrs.state import JobState, begin, blocks_folder, clear, hidden, read_state
+from geomtrs.state import JobState, begin, blocks_folder, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
 from tiling.errors import OutputError
@@ -164,8 +164,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
         written = write_outputs(answered, report.failed, clock, on_event)
         cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed)
         write_record(answered, written, state, asked.device, cost)
-        if not spec.run.keep_store:
-            clear(folder)
+        end(folder, keep_store=spec.run.keep_store)
     return ChangeResult(folder)
 
 

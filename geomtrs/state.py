@@ -19,6 +19,7 @@ from tiling.errors import OutputError
 
 FORMAT = 1
 HIDDEN = ".geomtrs"
+DONE = "done.json"  # what job.json becomes when a run is over and its blocks are kept
 
 
 def hidden(folder: Path) -> Path:
@@ -76,9 +77,9 @@ class JobState:
         )
 
 
-def read_state(folder: Path) -> JobState | None:
+def read_state(folder: Path, name: str = "job.json") -> JobState | None:
     """The unfinished run of a folder, None where there is none. Raises JobError for a job.json that does not read."""
-    path = hidden(folder) / "job.json"
+    path = hidden(folder) / name
     try:
         return JobState.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
@@ -119,7 +120,9 @@ def begin(folder: Path, state: JobState, targets: Iterable[Path], *, overwrite: 
             wanted="a new file",
             remedy="choose another --out, or --overwrite",
         )
-    clear(folder)  # blocks that a run left when it was killed while it tidied up
+    kept = read_state(folder, DONE)
+    if kept is None or kept.differences(state):
+        clear(folder)  # blocks of another run, or of one that was killed while it tidied up
     publish(hidden(folder) / "job.json", json_bytes(state.to_dict()))
     return False
 
@@ -129,8 +132,17 @@ def blocks_folder(folder: Path) -> Path:
     return hidden(folder) / "blocks"
 
 
+def end(folder: Path, *, keep_store: bool) -> None:
+    """The run is over: its blocks go, or stay (`--keep-store`) for the same run once more."""
+    if keep_store:
+        (hidden(folder) / "job.json").replace(hidden(folder) / DONE)
+    else:
+        clear(folder)
+
+
 def clear(folder: Path) -> None:
     """No job and no blocks are left; the lock stays, since it is held."""
-    with suppress(FileNotFoundError):
-        (hidden(folder) / "job.json").unlink()
+    for name in ("job.json", DONE):
+        with suppress(FileNotFoundError):
+            (hidden(folder) / name).unlink()
     shutil.rmtree(blocks_folder(folder), ignore_errors=True)

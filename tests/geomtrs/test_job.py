@@ -92,6 +92,24 @@ def test_workers_do_not_change_a_byte_of_the_mask_c9(pair: Pair, tmp_path: Path)
     assert len(masks) == 1
 
 
+@pytest.mark.slow
+def test_worker_processes_do_not_change_a_byte_of_the_mask_c9(pair: Pair, tmp_path: Path) -> None:
+    threads = ask(*pair, query=NEW, out=tmp_path / "threads", block_tiles=1)
+    processes = ask(*pair, query=NEW, out=tmp_path / "processes", block_tiles=1, processes=2)
+    assert (threads.folder / "mask.tif").read_bytes() == (processes.folder / "mask.tif").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_used_g6(pair: Pair, tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(n_workers=1, processes=False, dashboard_address=None)  # type: ignore[no-untyped-call]
+    with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]  # distributed leaves them untyped
+        mine = ask(*pair, query=NEW, out=tmp_path / "client", block_tiles=1, client=client)
+        theirs = ask(*pair, query=NEW, out=tmp_path / "scheduler", block_tiles=1, scheduler=cluster.scheduler_address)
+    assert (mine.folder / "mask.tif").read_bytes() == (theirs.folder / "mask.tif").read_bytes()
+
+
 def test_the_command_line_gives_the_same_bytes_as_python_f6(done: ChangeResult, tmp_path: Path) -> None:
     images = [str(done.folder.parent / name) for name in ("2019.tif", "2023.tif")]
     options = ["--model", "differencing", "--quiet"]

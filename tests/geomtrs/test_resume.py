@@ -135,6 +135,23 @@ def test_the_store_goes_after_the_outputs_unless_it_is_kept(pair: Pair, tmp_path
     assert list((tmp_path / "b" / ".geomtrs" / "blocks").glob("*"))
 
 
+def test_a_kept_store_serves_the_same_run_once_more(pair: Pair, tmp_path: Path) -> None:
+    ask(*pair, query=NEW, out=tmp_path / "out", keep_store=True)
+    events: list[object] = []
+    ask(*pair, query=NEW, out=tmp_path / "out", overwrite=True, on_event=events.append)
+    assert started(events).reused == started(events).total
+
+
+def test_a_kept_store_does_not_stand_in_the_way_of_another_run(pair: Pair, tmp_path: Path) -> None:
+    ask(*pair, query=NEW, out=tmp_path / "out", keep_store=True)
+    with pytest.raises(OutputError, match="--overwrite"):
+        ask(*pair, query=LOST, out=tmp_path / "out")
+    events: list[object] = []
+    ask(*pair, query=LOST, out=tmp_path / "out", overwrite=True, on_event=events.append)
+    assert started(events).reused == 0
+    assert verify(tmp_path / "out") == []
+
+
 def test_a_run_that_died_while_it_wrote_outputs_goes_on(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
