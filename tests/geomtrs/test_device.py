@@ -71,3 +71,10 @@ def test_a_plain_device_needs_no_torch() -> None:
 def test_errors_of_the_device_print_like_all_others() -> None:
     with pytest.raises(GeomtrsError):
         choose("tpu")
+
+
+def test_threads_do_not_spin_long_for_each_other() -> None:
+    forget = "import os; os.environ.pop('GOMP_SPINCOUNT', None)"
+    code = f"{forget}; from geomtrs.device import choose; choose(); print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "10000"
