@@ -8,6 +8,7 @@ Absolute times depend on the machine, whose cores and instruction sets are print
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -26,8 +27,8 @@ from numpy.typing import NDArray
 import geomtrs
 from geomtrs.data.scenes import draw_scene
 from geomtrs.demo import ORIGIN, SENTENCE, write_drawn
-from geomtrs.device import choose, cores
-from geomtrs.models.nano import load_nano
+from geomtrs.device import ENGINES, choose, cores, with_engine
+from geomtrs.models.nano import TILE_SPEC, load_nano
 from geomtrs.query import Query
 from tiling.plan import plan as make_plan
 from tiling.stack import Stack, open_stack
@@ -55,7 +56,7 @@ def machine() -> str:
     if Path("/proc/cpuinfo").exists():
         flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     sets = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    return f"{cores()} cores, {', '.join(sets) or torch.backends.cpu.get_cpu_capability()}, {choose().description}"
+    return f"{cores()} cores, {', '.join(sets) or torch.backends.cpu.get_cpu_capability()}, {with_engine(choose()).description}"
 
 
 def draw(folder: Path, side: int) -> tuple[str, str]:
@@ -71,7 +72,7 @@ def draw(folder: Path, side: int) -> tuple[str, str]:
 
 def tiles_of(stack: Stack) -> list[NDArray[np.uint8]]:
     """Every tile's pixels as the job cuts them, each (1, 2, 3, h, w)."""
-    spec = load_nano(None, choose()).tile_spec
+    spec = TILE_SPEC
     plan = make_plan(
         stack.geobox, tile_px=spec.tile_px, halo_px=spec.halo_px, feather_px=spec.feather_px, block_tiles=4
     )
@@ -82,7 +83,7 @@ def speed(folder: Path, side: int) -> None:
     """The whole job against the sum of its bare parts, and what a further sentence costs."""
     before, after = draw(folder, side)
     megapixels = side * side / 1e6
-    model = load_nano(None, choose())
+    model = load_nano(None, with_engine(choose()))
     stack = open_stack([[before], [after]])
     tiles = tiles_of(stack)
     one, ten = model.prepare([Query(SENTENCE)]), model.prepare([Query(s) for s in TEN])
@@ -96,7 +97,8 @@ def speed(folder: Path, side: int) -> None:
     forward(one)
     model_one, model_ten = median_of(lambda: forward(one)) * share, median_of(lambda: forward(ten)) * share
     encoder = _encoder_seconds(model.network, sample[len(sample) // 2])
-    whole = _network_seconds(model, sample[len(sample) // 2], one)
+    plain = load_nano(None, choose())  # the encoder alone is only torch's: both by torch
+    whole = _network_seconds(plain, sample[len(sample) // 2], one)
 
     def detect(sentences: list[str]) -> geomtrs.ChangeResult:
         return geomtrs.detect(before, after, query=sentences, out=folder / "out", overwrite=True, fresh=True)
@@ -122,7 +124,7 @@ def speed(folder: Path, side: int) -> None:
     print(f"network / encoder     {whole / encoder:.2f} (target 2)")
     print(f"ten sentences / one   model {model_ten / model_one:.2f} (target 2), end to end {end_ten / end_one:.2f}")
     print("time by part          " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in timing.items()))
-    _openvino(model.network, tiles[len(tiles) // 2])
+    _engines(tiles[len(tiles) // 2])
 
 
 def _encoder_seconds(network: torch.nn.Module, tile: NDArray[np.uint8]) -> float:
@@ -159,39 +161,17 @@ def _write_cog(path: Path, array: NDArray[np.uint8]) -> None:
     rasterio.shutil.copy(plain, path, driver="COG", compress="DEFLATE")
 
 
-def _openvino(network: torch.nn.Module, tile: NDArray[np.uint8]) -> None:
-    """The same image network through OpenVINO, where it is installed, on the same tile."""
-    try:
-        import openvino
-    except ImportError:
-        print("OpenVINO              not installed: pip install 'geomtrs[openvino]'")
-        return
-
-    class Look(torch.nn.Module):
-        """The network's look at two dates, as a module of its own."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, dates: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            """Maps of one tile."""
-            return tuple(self.network.look(dates))
-
-    dates = torch.from_numpy(tile).float()
-    module = Look().eval()
-    with torch.inference_mode():
-        compiled = openvino.compile_model(openvino.convert_model(module, example_input=dates), "CPU")
-    pixels = dates.numpy()
-    compiled(pixels)
-    seconds = median_of(lambda: compiled(pixels), 9)
-    bf16 = choose().precision == "bf16"
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        ours = median_of(lambda: network.look(dates), 9)
-    area = tile.shape[-1] * tile.shape[-2] / 1e6
-    print(
-        f"image network         torch {area / ours:.2f} Mpx/s, OpenVINO {area / seconds:.2f} Mpx/s on a tile of {tile.shape[-1]} px"
-    )
+def _engines(tile: NDArray[np.uint8]) -> None:
+    """The same image network by each engine that is installed, on the same tile."""
+    area, told = tile.shape[-1] * tile.shape[-2] / 1e6, []
+    for engine in ENGINES:
+        if engine == "openvino" and importlib.util.find_spec("openvino") is None:
+            told.append("OpenVINO not installed: pip install 'geomtrs[openvino]'")
+            continue
+        model = load_nano(None, with_engine(choose(), engine))
+        model.features(tile)
+        told.append(f"{engine} {area / median_of(lambda: model.features(tile), 9):.2f} Mpx/s")  # noqa: B023 - called at once
+    print(f"image network         {', '.join(told)} on a tile of {tile.shape[-1]} px")
 
 
 def memory(side: int) -> None:

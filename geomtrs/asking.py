@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from geomtrs.device import Device
 from geomtrs.models import catalog
@@ -33,5 +34,13 @@ class Asked:
 def ask_model(spec: JobSpec) -> Asked:
     """The model of a spec. Raises ModelError or QueryError where it cannot be had (E7)."""
     card = catalog.describe(spec.model, weights=spec.weights)
-    device = catalog.device_of(spec.model, spec.run.device, spec.run.precision, spec.run.threads)
-    return Asked(card, catalog.load(spec.model, weights=spec.weights, device=device), device)
+    run = spec.run
+    device = catalog.device_of(spec.model, run.device, run.precision, run.threads, run.engine)
+    return Asked(card, _loaded(spec.model, spec.weights, device, card.weights_hash), device)
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, weights: str | None, device: Device, weights_hash: str | None) -> ChangeModel:
+    """The model of the last run, for the next one in this process: loading and compiling take a second or more."""
+    del weights_hash  # other weights in the same folder are another model
+    return catalog.load(name, weights=weights, device=device)

@@ -7,10 +7,11 @@ on a CPU only where oneDNN says that they are there.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Literal
 
@@ -18,16 +19,21 @@ from geomtrs.errors import MissingExtra, QueryError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+Engine = Literal["torch", "openvino"]
+ENGINES: tuple[Engine, ...] = ("torch", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """name as torch spells it, precision of the forward pass, intra-op threads, and one line for people."""
+    """Name as torch spells it, precision of the forward pass, intra-op threads, one line for people, and the engine
+    that computes what the images give (nano; OpenVINO is the faster one on processors).
+    """
 
     name: str
     precision: Precision
     threads: int
     description: str
+    engine: Engine = "torch"
 
     def to_dict(self) -> dict[str, str | int]:
         """As run.json keeps it."""
@@ -85,6 +91,32 @@ def best_precision(name: str) -> Precision:
     if name.startswith("cuda"):
         return "bf16" if torch.cuda.get_device_capability(name)[0] >= 8 else "fp16"
     return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def with_engine(device: Device, engine: str = "auto") -> Device:
+    """The device with the engine that was asked for: auto takes OpenVINO on a CPU where it is installed.
+
+    Raises QueryError for an unknown engine or OpenVINO on a GPU, MissingExtra where it is asked for and not installed.
+    """
+    if engine not in ("auto", *ENGINES):
+        raise QueryError(
+            "--engine", found=repr(engine), wanted=", ".join(("auto", *ENGINES)), remedy="choose one of them"
+        )
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "torch" or (engine == "auto" and not (installed and device.name == "cpu")):
+        return device
+    if device.name != "cpu":
+        raise QueryError(
+            "--engine", found=f"openvino on {device.name}", wanted="torch on a GPU", remedy="use --engine auto"
+        )
+    if not installed:
+        raise MissingExtra(
+            "openvino",
+            found="not installed",
+            wanted="openvino >= 2025.0",
+            remedy="pip install 'geomtrs[openvino]', or use --engine torch",
+        )
+    return replace(device, description=f"{device.description}, OpenVINO", engine="openvino")
 
 
 def cpu_has_bf16() -> bool:

@@ -116,7 +116,7 @@ def rerun(record: str | os.PathLike[str], *, out: str | os.PathLike[str], on_eve
     """
     state, device = read_record(Path(record))
     spec = replace(state.spec, out=str(Path(out).absolute()))
-    run = replace(spec.run, precision=device.precision, threads=device.threads, batch=state.batch)
+    run = replace(spec.run, precision=device.precision, engine=device.engine, threads=device.threads, batch=state.batch)
     return run_job(spec.running(run), Start(), on_event, repeats=state)
 
 
@@ -145,8 +145,14 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
         with clock.part("open images"):
             scene = open_scene(spec, asked.card)
         on_event(Stage("scene", f"scene   {scene.line}"))
+        device = asked.device
         state = JobState(
-            spec, fingerprint(spec.files), asked.model.weights_hash, asked.device.precision, asked.batch(spec)
+            spec,
+            fingerprint(spec.files),
+            asked.model.weights_hash,
+            device.precision,
+            device.engine,
+            asked.batch(spec),
         )
         _refuse_other(repeats, state)
         called = names(spec.queries, scene.dates, scene.pairs)

@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
     block_tiles: int
     device: str
     precision: str
+    engine: str
     threads: int | None
     batch: int | None
     workers: int | None
@@ -78,6 +79,7 @@ class RunSettings:
     """How a run goes, not what it answers: may differ when it is resumed.
 
     device        auto, cpu, cuda or cuda:N; precision auto, fp32, bf16 or fp16
+    engine        auto, torch or openvino: what computes the images on a CPU (nano)
     threads       intra-op threads of the model; None: one per core that this process may use
     workers       blocks at work at once in each process: one at the model, the others reading or saving
     processes     worker processes of a local cluster; None: threads of this process
@@ -89,6 +91,7 @@ class RunSettings:
 
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "auto"
     threads: int | None = None
     batch: int | None = None
     workers: int = 2

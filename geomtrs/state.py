@@ -35,17 +35,26 @@ class JobState:
     inputs: tuple[InputFile, ...]
     model_hash: str
     precision: str
+    engine: str
     batch: int
 
     def token(self, scene: Mapping[str, Any]) -> str:
         """Hash for the plan: equal ones give equal blocks. `scene` is what the stack found in the files."""
         asked = {key: value for key, value in self.spec.to_dict().items() if key not in {"out", "run"}}
-        document = [asked, [file.content for file in self.inputs], self.model_hash, self.precision, self.batch, scene]
+        document = [
+            asked,
+            [file.content for file in self.inputs],
+            self.model_hash,
+            self.precision,
+            self.engine,
+            self.batch,
+            scene,
+        ]
         return hashlib.blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def differences(self, other: JobState) -> tuple[str, ...]:
         """What is not the same in the other one, each as `name: mine, not theirs`."""
-        facts = ("model_hash", "precision", "batch")
+        facts = ("model_hash", "precision", "engine", "batch")
         told = [
             f"{name}: {getattr(self, name)}, not {getattr(other, name)}"
             for name in facts
@@ -62,6 +71,7 @@ class JobState:
             "inputs": [file.to_dict() for file in self.inputs],
             "model_hash": self.model_hash,
             "precision": self.precision,
+            "engine": self.engine,
             "batch": self.batch,
         }
 
@@ -73,6 +83,7 @@ class JobState:
             inputs=tuple(InputFile.from_dict(file) for file in document["inputs"]),
             model_hash=str(document["model_hash"]),
             precision=str(document["precision"]),
+            engine=str(document["engine"]),
             batch=int(document["batch"]),
         )
 

@@ -98,6 +98,7 @@ def detect(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, torch, openvino (nano on a CPU).", rich_help_panel=_RUN)] = "auto",
     memory: Annotated[
         str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)
     ] = None,
@@ -126,7 +127,7 @@ def detect(
         "assume_crs": assume_crs, "aoi": aoi, "aoi_crs": aoi_crs, "cloud_masks": [m or None for m in cloud_mask or ()],
         "register": register, "max_shift_px": max_shift, "resampling": resampling, "pixels": pixels, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area,
-        "max_area_m2": max_area, "fill_holes_m2": fill_holes, "device": device, "precision": precision, "memory": memory,
+        "max_area_m2": max_area, "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory,
         "workers": workers, "threads": threads, "scheduler": scheduler, "keep_store": keep_store, "keep_going": keep_going,
     }  # fmt: skip
     with listener(quiet=quiet, log_json=log_json) as on_event:

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
-from geomtrs.device import Device, choose, plain
+from geomtrs.device import Device, choose, plain, with_engine
 from geomtrs.errors import MissingExtra, ModelError
 from geomtrs.models import differencing
 from geomtrs.models.base import ChangeModel, ModelCard, PairAnswers, TileSpec
@@ -151,9 +151,14 @@ def load(
     return model
 
 
-def device_of(name: str, device: str = "auto", precision: str = "auto", threads: int | None = None) -> Device:
-    """Where the model will run; the one family without torch does not import it."""
-    return plain(threads) if name == differencing.CARD.name else choose(device, precision, threads)
+def device_of(
+    name: str, device: str = "auto", precision: str = "auto", threads: int | None = None, engine: str = "auto"
+) -> Device:
+    """Where the model will run; the one family without torch does not import it, only nano has another engine."""
+    if name == differencing.CARD.name:
+        return plain(threads)
+    chosen = choose(device, precision, threads)
+    return with_engine(chosen, engine) if name == NANO_CARD.name else chosen
 
 
 def _built_in() -> dict[str, Family]:

@@ -51,7 +51,7 @@ class MTRefSeg(nn.Module):
 
     def look(self, dates: Tensor) -> ImageMaps:
         """Dates (B, 2, 3, H, W) float in 0..255, sides divisible by 32 → maps that serve every sentence."""
-        b = len(dates)
+        b = dates.shape[0]  # not len(): tracing would make it a constant
         pyramid = self.encoder(dates.transpose(0, 1).flatten(0, 1))  # 4 x (2 B, C, H/s, W/s), first dates first
         embedding, _ = self.date_decoder(pyramid)
         fused = []
