@@ -90,7 +90,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         vectors, notes = _write_vectors(job, layers)
     give_back()
     with clock.part("draw previews"):
-        previews = [_draw(job, channel, rasters[channel.number]) for channel in job.names.channels()]
+        previews = _draw_all(job, rasters)
     files = [path for found in rasters.values() for path in (found.mask, found.probability, *found.styles)]
     return Written(
         files=(*files, job.folder / "coverage.tif", *vectors, *previews, *_write_failures(job, failed)),
@@ -198,9 +198,20 @@ def failure_facts(failure: BlockFailure) -> dict[str, object]:
     return {"id": failure.block_id, "window": window, "file": failure.file, "reason": failure.reason}
 
 
-def _draw(job: Answered, channel: Channel, rasters: AnswerRasters) -> Path:
+def _draw_all(job: Answered, rasters: Mapping[int, AnswerRasters]) -> list[Path]:
+    """A picture for each channel; the dates of a pair are read once for all its sentences."""
+    readers: dict[int, SceneReader] = {}
+    previews = []
+    for channel in job.names.channels():
+        probability = rasters[channel.number].probability
+        if channel.pair not in readers:
+            readers[channel.pair] = SceneReader(job.scene.stack, probability, dates=job.scene.pairs[channel.pair])
+        previews.append(_draw(job, channel, readers[channel.pair].of(probability)))
+    return previews
+
+
+def _draw(job: Answered, channel: Channel, reader: SceneReader) -> Path:
     path = job.folder / channel.file("preview", "png")
-    reader = SceneReader(job.scene.stack, rasters.probability, dates=job.scene.pairs[channel.pair])
     before, after = job.dates_of(channel)
     caption = Caption(job.spec.queries[channel.query].text, before, after)
     write_preview(path, reader.whole(), caption, threshold=job.threshold, closer=reader.closer)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -83,11 +83,19 @@ class SceneReader:
     probability: Path
     dates: tuple[int, int] = (0, 1)
     max_px: int = 1024
+    _whole: list[NDArray[np.uint8]] = field(default_factory=list, repr=False, compare=False)
+
+    def of(self, probability: Path) -> SceneReader:
+        """A reader of another answer about the same dates, which are not read again for the whole scene."""
+        return replace(self, probability=probability)
 
     def whole(self) -> Look:
         """The whole scene."""
         height, width = self.stack.geobox.shape
-        return self._look(Window(0, 0, width, height))
+        window = Window(0, 0, width, height)
+        if not self._whole:
+            self._whole.append(self._dates(window))
+        return self._look(window, self._whole[0])
 
     def closer(self, window: Window) -> Look:
         """A window of `whole()`'s grid (pixels of that grid), read again with as many pixels as `max_px` allows."""
@@ -95,13 +103,14 @@ class SceneReader:
         height, width = self.stack.geobox.shape
         left, top = window.col_off * factor, window.row_off * factor
         right, bottom = left + window.width * factor, top + window.height * factor
-        return self._look(Window(left, top, min(right, width) - left, min(bottom, height) - top))
+        part = Window(left, top, min(right, width) - left, min(bottom, height) - top)
+        return self._look(part, self._dates(part))
 
     def _factor(self, height: int, width: int) -> int:
         return max(1, math.ceil(max(height, width) / self.max_px))
 
-    def _look(self, window: Window) -> Look:
-        factor = self._factor(window.height, window.width)
+    def _dates(self, window: Window) -> NDArray[np.uint8]:
+        """Both dates (6, H', W') of a window, made smaller."""
         read = self.stack.read
         wanted = list(self.dates)
 
@@ -110,14 +119,17 @@ class SceneReader:
 
         # A cache bounded here as elsewhere: GDAL's own default is a share of the machine's memory.
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-            pixels = reduce_pieces(dates, window, factor, mean_of)
-            with may_lack_place(), rasterio.open(self.probability) as raster:
+            return reduce_pieces(dates, window, self._factor(window.height, window.width), mean_of)
 
-                def answer(piece: Window) -> NDArray[np.uint8]:
-                    values: NDArray[np.uint8] = raster.read(window=piece)
-                    return values
+    def _look(self, window: Window, pixels: NDArray[np.uint8]) -> Look:
+        factor = self._factor(window.height, window.width)
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), may_lack_place(), rasterio.open(self.probability) as raster:
 
-                probability = reduce_pieces(answer, window, factor, largest_of)[0]
+            def answer(piece: Window) -> NDArray[np.uint8]:
+                values: NDArray[np.uint8] = raster.read(window=piece)
+                return values
+
+            probability = reduce_pieces(answer, window, factor, largest_of)[0]
         before, after = np.moveaxis(pixels.reshape(2, 3, *probability.shape), 1, -1)
         return Look(before, after, probability, smaller(window_geobox(self.stack.geobox, window), factor))
 
