@@ -96,8 +96,8 @@ def speed(folder: Path, side: int) -> None:
 
     forward(one)
     model_one, model_ten = median_of(lambda: forward(one)) * share, median_of(lambda: forward(ten)) * share
-    encoder = _encoder_seconds(model.network, sample[len(sample) // 2])
     plain = load_nano(None, choose())  # the encoder alone is only torch's: both by torch
+    encoder = _encoder_seconds(plain.network, sample[len(sample) // 2])
     whole = _network_seconds(plain, sample[len(sample) // 2], one)
 
     def detect(sentences: list[str]) -> geomtrs.ChangeResult:
