@@ -81,7 +81,7 @@ class BlockStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not claim.exists():
                 _write_durably(claim, [json.dumps({"format": 1, "plan": self.plan_id}).encode()])
-            found = json.loads(claim.read_text()).get("plan")
+            found = json.loads(claim.read_text(encoding="utf-8")).get("plan")
         except (OSError, ValueError, AttributeError) as error:
             raise _unwritable(self.folder, error) from error
         if found != self.plan_id:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
 from numpy.typing import NDArray
 
 from geomtrs.device import choose
@@ -104,3 +105,20 @@ def test_batch_size_does_not_change_the_answer_c10(nano: Nano, prairie: NDArray[
 def test_a_letter_case_does_not_change_the_answer(nano: Nano, prairie: NDArray[np.uint8]) -> None:
     small = prairie[..., :128, :128]
     assert np.array_equal(answer(nano, small, "New Water"), answer(nano, small, "new water"))
+
+
+def test_a_dot_on_the_models_map_comes_back_at_its_own_pixels_c13(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map has a stride of 4 and covers 224 x 160 px, reflected from 215 x 150."""
+    tiles = np.zeros((1, 2, 3, 215, 150), np.uint8)
+    prepared = nano.prepare([Query("the water that appeared")])
+    with torch.inference_mode():
+        found = nano.network.answer(nano.features(tiles).maps, prepared)
+    assert found.mask.shape[-2:] == (224 // 4, 160 // 4)
+    dot = torch.full_like(found.mask, -20.0)
+    dot[..., 30, 17] = 20.0
+    monkeypatch.setattr(nano.network, "answer", lambda _maps, _query: found._replace(mask=dot))
+    probability = nano.answer(nano.features(tiles), prepared).probability[0, 0]
+    assert probability.shape == (215, 150)
+    rows, cols = np.nonzero(probability > 0.5)
+    # Pixel centres of cell (30, 17) are rows 120..123 and columns 68..71: the dot is centred there to half a pixel.
+    assert (rows.mean(), cols.mean()) == (4 * 30 + 1.5, 4 * 17 + 1.5)
