@@ -28,10 +28,10 @@ from tiling.grid import window_geobox
 from tiling.layer import DateLayer
 from tiling.mosaic import windows
 from tiling.plan import Plan
+from tiling.register import RELIABLE
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
 
-RELIABLE = 0.3  # below it a measured shift is chance: crops that grew, water that moved
 _RECORDS = ("checksums.json", "run.json", "item.json", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 

@@ -30,7 +30,7 @@ from tiling.layer import (
     shifted,
 )
 from tiling.record import aoi_from_dict, aoi_to_dict, layer_from_dict, layer_to_dict
-from tiling.register import Reader, Shift, estimate_shift
+from tiling.register import RELIABLE, Reader, Shift, estimate_shift
 from tiling.source import AlphaRule, OpenFiles
 from tiling.warp import Kernel
 
@@ -43,7 +43,6 @@ HOLE_AT_DATE = 10
 
 _WARN_SHIFT_PX = 1.5
 _APPLY_SHIFT_PX = 0.1
-_RELIABLE = 0.4  # measured on real pairs: every estimate above agreed with the eye, the wrong ones were at 0.3 and less
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,7 @@ def _register(
         if shift is None:
             result.append(measured)
             continue
-        trusted = shift.reliability >= _RELIABLE
+        trusted = shift.reliability >= RELIABLE
         if options.registration == "translation":
             if trusted and shift.length_px > options.max_shift_px:
                 raise _too_far(layer, shift, options.max_shift_px)

@@ -83,7 +83,12 @@ def detect(
     ] = None,
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
     max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
-    fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
+    fill_holes: Annotated[
+        float,
+        typer.Option(
+            help="Fill holes up to this, m²; ground that was not observed counts as a hole.", rich_help_panel=_ANSWER
+        ),
+    ] = 0.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
     ] = False,

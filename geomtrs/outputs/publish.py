@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tiling.errors import OutputError
+from tiling.store import sync_folder
 
 
 def publish(path: Path, content: bytes) -> None:
@@ -37,7 +38,7 @@ def publish(path: Path, content: bytes) -> None:
                 remedy="check the disk, then run again",
             )
         temporary.replace(path)
-        _flush_folder(path.parent)
+        sync_folder(path.parent)
     except OutputError:
         raise
     except OSError as error:
@@ -53,17 +54,6 @@ def json_bytes(document: Mapping[str, object]) -> bytes:
     Raises ValueError for NaN and infinities, which JSON does not know.
     """
     return (json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _flush_folder(folder: Path) -> None:
-    """The rename itself reaches the disk; Windows cannot open a folder and needs no such call."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refused(path: Path, size: int, error: OSError) -> OutputError:

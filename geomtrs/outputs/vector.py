@@ -27,6 +27,7 @@ from geomtrs.outputs.ellipsoid import measure
 from geomtrs.outputs.holes import fill_holes
 from tiling.errors import OutputError
 from tiling.ground import aoi_px, apply_affine
+from tiling.store import sync_folder
 from tiling.vectorize import Polygons
 
 __all__ = ["FIELDS", "FORMATS", "Format", "TableSettings", "measure", "table", "write"]
@@ -255,14 +256,4 @@ def _publish(temporary: Path, path: Path) -> None:
         path.with_suffix(suffix).unlink(missing_ok=True)
     for part in parts:
         part.replace(path.with_suffix(part.suffix))
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """The rename itself reaches the disk; Windows cannot open a folder and needs no such call."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_folder(path.parent)
