@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -36,15 +38,7 @@ class ChangeAwareFusion(nn.Module):
         )
         self.out_norm = make_norm(norm, channels)
         self.activation = make_activation(activation)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Kaiming normal, fan-out, ReLU gain for every convolution; biases 0; norms 1 and 0 (§3.2)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        start_weights(self)
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Two maps (B, C, H, W) → one (B, C, H, W)."""
@@ -55,3 +49,67 @@ class ChangeAwareFusion(nn.Module):
         fused = self.fuse(torch.cat([a, b, size, difference], 1))
         gate = self.gate(torch.cat([a, b], 1))  # (B, C, 1, 1)
         return self.activation(self.out_norm(fused + gate * difference + (a + b) / 2))  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+
+class ConcatFusion(nn.Module):
+    """`concat_conv` of the published ablation (mtrefseg-r1 §3.2): both maps side by side through convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        """Keys fuse and out_norm."""
+        super().__init__()
+        self.fuse = nn.Sequential(ConvNormAct(2 * channels, channels, 1), ConvNormAct(channels, channels, 3))
+        self.out_norm = make_norm("group", channels)
+        start_weights(self)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) → one."""
+        fused = self.fuse(torch.cat([before, after], 1)) + (before + after) / 2
+        return nn.functional.gelu(self.out_norm(fused))
+
+
+class DifferenceFusion(nn.Module):
+    """`abs_diff` (§3.2): the absolute difference beside the mean; not to be told which date came first."""
+
+    def __init__(self, channels: int) -> None:
+        """Keys diff_encoder, merge and out_norm."""
+        super().__init__()
+        self.diff_encoder = nn.Sequential(ConvNormAct(channels, channels, 3), ConvNormAct(channels, channels, 3))
+        self.merge = nn.Sequential(ConvNormAct(2 * channels, channels, 1), ConvNormAct(channels, channels, 3))
+        self.out_norm = make_norm("group", channels)
+        start_weights(self)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) → one."""
+        difference = self.diff_encoder((after - before).abs())
+        return nn.functional.gelu(self.out_norm(self.merge(torch.cat([(before + after) / 2, difference], 1))))
+
+
+class MeanFusion(nn.Module):
+    """`avg` (§3.2): the mean of both dates; nothing to learn."""
+
+    def __init__(self, channels: int) -> None:
+        """`channels` as its siblings take them; any map is averaged."""
+        super().__init__()
+        del channels
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) → one."""
+        return (before + after) / 2
+
+
+# By the names of the published ablation; change_aware is its default.
+FUSIONS: Mapping[str, Callable[[int], nn.Module]] = {
+    "change_aware": ChangeAwareFusion,
+    "concat_conv": ConcatFusion,
+    "abs_diff": DifferenceFusion,
+    "avg": MeanFusion,
+}
+
+
+def start_weights(fusion: nn.Module) -> None:
+    """Kaiming normal, fan-out, ReLU gain for every convolution; biases 0; norms 1 and 0 (§3.2)."""
+    for module in fusion.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

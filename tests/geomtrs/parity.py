@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def uniform(key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -16,12 +16,17 @@ def uniform(key: str, shape: tuple[int, ...]) -> np.ndarray:
     return ((raw >> np.uint64(40)).astype(np.float32) * np.float32(2**-24) * 2 - 1).reshape(shape)
 
 
+# Norms over a whole map: weights and biases of three dimensions that count as those of a norm.
+_JOINT_NORMS = tuple(f"mm_projector.norm{n}." for n in (1, 2))
+
+
 def seeded_weight(key: str, shape: tuple[int, ...]) -> Tensor:
     """The weight of that checkpoint key."""
     u = uniform(key, shape)
-    if key.endswith("weight") and len(shape) == 1:
+    joint = any(norm in key for norm in _JOINT_NORMS)
+    if key.endswith("weight") and (len(shape) == 1 or joint):
         return torch.from_numpy(1 + np.float32(0.1) * u)
-    if len(shape) >= 2:
+    if len(shape) >= 2 and not joint:
         return torch.from_numpy(np.float32(np.sqrt(3 / np.prod(shape[1:]))) * u)
     return torch.from_numpy(np.float32(0.05) * u)
 
@@ -30,3 +35,11 @@ def seeded_input(tag: str, shape: tuple[int, ...], low: float = -2, high: float 
     """The input of that tag, uniform in (low, high)."""
     u = uniform(f"input:{tag}", shape)
     return torch.from_numpy((u + 1) * np.float32((high - low) / 2) + np.float32(low))
+
+
+def seed_by_name(module: nn.Module, prefix: str) -> nn.Module:
+    """The module in evaluation mode, each parameter seeded by its key in the published checkpoint; buffers stay."""
+    with torch.no_grad():
+        for key, parameter in module.named_parameters():
+            parameter.copy_(seeded_weight(prefix + key, tuple(parameter.shape)))
+    return module.eval()
