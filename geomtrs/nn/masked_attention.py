@@ -47,16 +47,18 @@ class _FeedForward(nn.Module):
 
 
 class _Perceptron(nn.Module):
-    """Three linear layers with ReLU between."""
+    """Linear layers with ReLU between."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second, third = self.layers
-        result: Tensor = third(second(first(x).relu()).relu())
-        return result
+        first, *rest = self.layers
+        x = first(x)
+        for layer in rest:
+            x = layer(x.relu())
+        return x
 
 
 class MaskedAttentionDecoder(nn.Module):
@@ -71,10 +73,10 @@ class MaskedAttentionDecoder(nn.Module):
         self.decoder_norm = nn.LayerNorm(width)
         self.query_feat, self.query_embed = nn.Embedding(100, width), nn.Embedding(100, width)
         self.level_embed = nn.Embedding(LEVELS, width)
-        self.mask_embed = _Perceptron(width)
+        self.mask_embed = _Perceptron(width, 3)
         # In the published checkpoint, and without any effect (§3.7): kept, so that it is loaded and saved whole.
         self.SEG_query_embed, self.new_query_embed = nn.Embedding(101, width), nn.Embedding(1, width)
-        self.SEG_proj, self.CLASS_proj = _Perceptron(width), _Perceptron(width)
+        self.SEG_proj, self.CLASS_proj = _Perceptron(width, 2), _Perceptron(width, 2)
 
     def forward(self, features: Tensor, levels: list[Tensor], query: Tensor | None = None) -> list[Tensor]:
         """Mask logits (B, Q, H/4, W/4) of every prediction head, the last one the answer.
