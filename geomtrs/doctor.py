@@ -77,6 +77,9 @@ def _weights() -> list[Finding]:
 
     findings = []
     for name in catalog.names():
+        if name == "base":  # its weights are the user's to bring
+            findings.append(Finding("model base", "runs with --weights", "note", "geomtrs model show base tells more"))
+            continue
         try:
             model = catalog.load(name, device="cpu", precision="fp32")
         except ModelError as error:

@@ -29,6 +29,19 @@ NANO_CARD = ModelCard(
     languages=("en",),
 )
 
+BASE_CARD = ModelCard(
+    name="base",
+    summary="MTRefSeg-R1 as published: Swin-B, change-aware fusion, Phi-1.5, masked-attention decoder; bring weights",
+    licence="that of the weights you bring; none were published when this was written",
+    trained_on="MTRefSeg-21K, where the weights are the authors'",
+    tile_spec=TileSpec(tile_px=1024, halo_px=64, feather_px=32, gsd_m=(0.2, 10.0), batch=1),
+    languages=("en",),
+    text=(
+        "Weights: geomtrs model convert CHECKPOINT -o DIR makes DIR of the authors' files, then --model base "
+        "--weights DIR.\nThe code and its data: github.com/LiBingyu01/MTRefSeg (arXiv 2606.00987)."
+    ),
+)
+
 
 class Family(Protocol):
     """What a package registers under the entry point group `geomtrs.models`."""
@@ -162,7 +175,11 @@ def device_of(
 
 
 def _built_in() -> dict[str, Family]:
-    return {"nano": BuiltIn(NANO_CARD, _load_nano), "differencing": BuiltIn(differencing.CARD, _load_differencing)}
+    return {
+        "nano": BuiltIn(NANO_CARD, _load_nano),
+        "base": BuiltIn(BASE_CARD, _load_base),
+        "differencing": BuiltIn(differencing.CARD, _load_differencing),
+    }
 
 
 def _registered() -> dict[str, EntryPoint]:
@@ -212,6 +229,19 @@ def _load_nano(weights: Path | None, device: Device) -> ChangeModel:
     from geomtrs.models.nano import load_nano
 
     return load_nano(folder, device)
+
+
+def _load_base(weights: Path | None, device: Device) -> ChangeModel:
+    if weights is None:
+        raise ModelError(
+            "model base",
+            found="no weights",
+            wanted="a folder that geomtrs model convert made",
+            remedy="name it with --weights; geomtrs model show base says where weights are to be had",
+        )
+    from geomtrs.models.published_model import load_published
+
+    return load_published(weights, device)
 
 
 def _hash(config: Path) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,17 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     temporary.replace(path)
 
 
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:  # Any: JSON values
-    """`config.json` with the hashes of the files that lie in the folder now."""
-    hashes = {name: file_hash(folder / name) for name in FILES}
+def write_config(folder: Path, config: Mapping[str, Any], files: Sequence[str] = FILES) -> None:  # Any: JSON values
+    """`config.json` with the hashes of these files, which lie in the folder now."""
+    hashes = {name: file_hash(folder / name) for name in files}
     text = json.dumps({**config, "files": hashes}, indent=2)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
-def read_config(folder: Path, family: str) -> dict[str, Any]:  # Any: JSON values
-    """The configuration of a checkpoint folder of this family; raises ModelError for anything else."""
+def read_config(folder: Path, family: str, files: Sequence[str] = FILES) -> dict[str, Any]:  # Any: JSON values
+    """The configuration of a checkpoint folder of this family, which holds `files`; ModelError for anything else."""
     path = folder / "config.json"
-    wanted = f"a checkpoint folder of {family} with config.json, {', '.join(FILES)}"
+    wanted = f"a checkpoint folder of {family} with config.json, {', '.join(files)}"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -115,5 +115,9 @@ def verified_bytes(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:
 
 
 def file_hash(path: Path) -> str:
-    """blake2b of a file, 16 bytes, as hex."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    """blake2b of a file, 16 bytes, as hex; read piece by piece, since it may be larger than the memory."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -40,22 +40,23 @@ class DeformableAttention(nn.Module):
         sizes  (height, width) of each level, in the order in which the places are laid out
         """
         b, places, width = query.shape
-        offsets = self.sampling_offsets(query).view(b, places, HEADS, LEVELS, POINTS, 2)
-        weights = self.attention_weights(query).view(b, places, HEADS, LEVELS * POINTS).softmax(-1)
+        # Places and what is read there in float32: bf16 cannot tell neighbours on a map of 128 apart.
+        offsets = self.sampling_offsets(query).float().view(b, places, HEADS, LEVELS, POINTS, 2)
+        weights = self.attention_weights(query).view(b, places, HEADS, LEVELS * POINTS).float().softmax(-1)
         weights = weights.view(b, places, HEADS, LEVELS, POINTS)
-        values = self.value_proj(value).view(b, places, HEADS, width // HEADS)
-        total = query.new_zeros(b * HEADS, width // HEADS, places)
+        values = self.value_proj(value).float().view(b, places, HEADS, width // HEADS)
+        total = values.new_zeros(b * HEADS, width // HEADS, places)
         first = 0
         for level, (h, w) in enumerate(sizes):
             ground = values[:, first : first + h * w].permute(0, 2, 3, 1).reshape(b * HEADS, width // HEADS, h, w)
             first += h * w
-            size = query.new_tensor([w, h])
+            size = values.new_tensor([w, h])
             where = centres[:, None, None] + offsets[:, :, :, level] / size  # (B, P, heads, points, xy)
             grid = (2 * where - 1).transpose(1, 2).flatten(0, 1)  # (B heads, P, points, xy)
             read = nn.functional.grid_sample(ground, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
             share = weights[:, :, :, level].transpose(1, 2).flatten(0, 1)[:, None]  # (B heads, 1, P, points)
             total = total + (read * share).sum(-1)
-        result: Tensor = self.output_proj(total.view(b, width, places).transpose(1, 2))
+        result: Tensor = self.output_proj(total.view(b, width, places).transpose(1, 2).to(query.dtype))
         return result
 
 
@@ -93,7 +94,7 @@ class DeformableEncoder(nn.Module):
         position = torch.cat(
             [sine_positions(m).flatten(1).T + self.level_embed[level] for level, m in enumerate(maps)], 0
         )[None]
-        centres = torch.cat([_centres(h, w) for h, w in sizes]).to(x)
+        centres = torch.cat([_centres(h, w) for h, w in sizes]).to(x.device)
         layers = self.encoder.layers
         assert isinstance(layers, nn.ModuleList)
         for layer in layers:

@@ -17,7 +17,7 @@ from geomtrs.models.differencing import Differencing
 
 
 def test_the_built_in_models_are_listed() -> None:
-    assert catalog.names()[:2] == ("nano", "differencing")
+    assert catalog.names()[:3] == ("nano", "base", "differencing")
 
 
 def test_listing_and_describing_imports_no_torch() -> None:
@@ -39,7 +39,7 @@ def test_an_unknown_model_is_refused_and_the_nearest_named() -> None:
 
 
 def test_a_model_nothing_like_ours_is_refused_with_the_list() -> None:
-    with pytest.raises(ModelError, match="nano, differencing"):
+    with pytest.raises(ModelError, match="nano, base, differencing"):
         catalog.describe("zzz")
 
 
@@ -97,7 +97,7 @@ def test_the_hash_of_weights_follows_their_configuration(tmp_path: Path) -> None
 def test_a_package_may_register_a_family(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("mine", f"{__name__}:MINE", catalog.GROUP)
     monkeypatch.setattr(catalog, "entry_points", lambda group: [point])
-    assert catalog.names() == ("nano", "differencing", "mine")
+    assert catalog.names() == ("nano", "base", "differencing", "mine")
     assert isinstance(catalog.load("mine", device="cpu"), Differencing)
 
 

@@ -1,0 +1,148 @@
+"""`base` as a model of tiles: numpy in, numpy out; letterbox, precision and memory stay inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from geomtrs.device import Device
+from geomtrs.errors import ModelError
+from geomtrs.models.base import Answer, TileSpec
+from geomtrs.models.checkpoint import file_hash, read_config
+from geomtrs.models.letterbox import Letterbox
+from geomtrs.models.prompt import expression_ids, load_tokenizer
+from geomtrs.models.published import SIDE_PX, Base, BaseParams, PairLook
+from geomtrs.nn.phi import PhiParams
+from geomtrs.nn.swin import SwinParams
+from geomtrs.query import Query
+
+FAMILY = "mtrefseg-base"
+WEIGHTS = "model.safetensors"
+TILE_SPEC = TileSpec(tile_px=SIDE_PX, halo_px=64, feather_px=32, dates=2, gsd_m=(0.2, 10.0), batch=1)
+
+_log = logging.getLogger(__name__)
+
+
+class Features(NamedTuple):
+    """Looks at the tiles of a batch, some at a time, and how they lie in the square."""
+
+    looks: list[PairLook]
+    letterbox: Letterbox
+
+
+class PublishedModel:
+    """The published MTRefSeg-R1: implements `ChangeModel`."""
+
+    name = "base"
+    tile_spec = TILE_SPEC
+
+    def __init__(self, network: Base, tokenizer: Tokenizer, device: Device, *, weights_hash: str) -> None:
+        """`network` on the CPU, in evaluation mode."""
+        self.device, self.weights_hash, self.tokenizer = device, weights_hash, tokenizer
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(device.precision, torch.float32)
+        self.network = network.to(device.name, self.dtype)
+
+    def prepare(self, queries: Sequence[Query]) -> list[Tensor]:
+        """Ids of each sentence, as it was typed."""
+        return [
+            torch.tensor(expression_ids(self.tokenizer, query.model_text), device=self.device.name) for query in queries
+        ]
+
+    def features(self, tiles: NDArray[np.uint8]) -> Features:
+        """(N, 2, 3, H, W) uint8 → what serves every sentence."""
+        letterbox = Letterbox.of(tiles.shape[-2], tiles.shape[-1], SIDE_PX)
+        with torch.inference_mode():
+            return Features(self._looks(torch.from_numpy(np.ascontiguousarray(tiles)), letterbox), letterbox)
+
+    def answer(self, features: Features, prepared: list[Tensor]) -> Answer:
+        """Probability (N, Q, H, W) float32, and existence (N, Q): 1, since an empty mask is this model's way of no."""
+        with torch.inference_mode():
+            parts = []
+            for look in features.looks:
+                logits = [self.network.answer(look, self.network.ask(look, ids)) for ids in prepared]
+                parts.append(features.letterbox.leave(torch.cat(logits, 1).float()).sigmoid().cpu().numpy())
+        probability: NDArray[np.float32] = np.concatenate(parts)
+        return Answer(probability, np.ones(probability.shape[:2], np.float32))
+
+    def _looks(self, tiles: Tensor, letterbox: Letterbox) -> list[PairLook]:
+        """All tiles at once, or in halves where the GPU's memory does not suffice; any other error is raised."""
+        try:
+            dates = tiles.to(self.device.name)
+            return [self.network.look(*(letterbox.enter(dates[:, t]).to(self.dtype) for t in range(2)))]
+        except torch.cuda.OutOfMemoryError:
+            if len(tiles) == 1:
+                raise
+        half = len(tiles) // 2
+        _log.warning("not enough memory on %s for %d tiles: going on with %d", self.device.name, len(tiles), half)
+        torch.cuda.empty_cache()
+        return self._looks(tiles[:half], letterbox) + self._looks(tiles[half:], letterbox)
+
+
+def load_published(folder: Path, device: Device) -> PublishedModel:
+    """The published model from a folder that `geomtrs model convert` made.
+
+    Weights are mapped from the file into a network without memory of its own: never two copies. Raises ModelError
+    where a file is missing, damaged or of another model (E7); nothing is unpickled (E8).
+    """
+    config = read_config(folder, FAMILY, (WEIGHTS, "tokenizer.json"))
+    path, wanted = folder / WEIGHTS, str(config.get("files", {}).get(WEIGHTS))
+    found = file_hash(path) if path.is_file() else "no file"
+    if found != wanted:
+        raise ModelError(
+            path,
+            found=f"hash {found[:12]}",
+            wanted=f"hash {wanted[:12]} (config.json)",
+            remedy="convert the checkpoint again: this file is damaged or of another one",
+        )
+    with torch.device("meta"):
+        network = Base(params_from(config["params"]))
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    try:
+        with safe_open(path, "pt") as stored:
+            _same_keys(path, shapes, {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()})  # noqa: SIM118 - no mapping
+            network.load_state_dict({key: stored.get_tensor(key) for key in shapes}, assign=True)
+    except SafetensorError as error:
+        raise ModelError(
+            path, found=f"not safetensors ({error})", wanted="converted weights", remedy="convert the checkpoint again"
+        ) from None
+    network.eval()
+    if device.threads:
+        torch.set_num_threads(device.threads)
+    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return PublishedModel(network, load_tokenizer(folder), device, weights_hash=digest)
+
+
+def params_from(document: dict[str, Any]) -> BaseParams:  # Any: JSON values
+    """What `asdict` made of the parameters and JSON of that."""
+    encoder = document["encoder"]
+    swin = SwinParams(encoder["width"], tuple(encoder["depths"]), tuple(encoder["heads"]), encoder["window"])
+    return BaseParams(document["fusion"], swin, PhiParams(**document["language"]))
+
+
+def config_of(params: BaseParams, *, source: str) -> dict[str, Any]:  # Any: JSON values
+    """What `config.json` says of a converted checkpoint; `source` names what it was made of."""
+    return {"family": FAMILY, "params": asdict(params), "source": source}
+
+
+def _same_keys(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    """Every key once and of its shape; ModelError names the first that is not."""
+    for key in sorted(wanted.keys() | found.keys()):
+        if wanted.get(key) != found.get(key):
+            raise ModelError(
+                path,
+                found=f"{key}: {found.get(key, 'nothing')}",
+                wanted=str(wanted.get(key, "no such key")),
+                remedy="convert the checkpoint again",
+            )
