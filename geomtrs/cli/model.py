@@ -1,7 +1,8 @@
-"""`geomtrs model list|show`."""
+"""`geomtrs model list|show|convert`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,3 +58,22 @@ def show(
         print(f"weights     {card.size_bytes / 1e6:.1f} MB, hash {card.weights_hash}")
     if card.text:
         print(f"\n{card.text}")
+
+
+@app.command("convert")
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' file, or a folder with it and the tokenizer.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; name it with --weights afterwards.")],
+) -> None:
+    """Make a folder for --model base of the authors' checkpoint; nothing in it is executed.
+
+    [bold]geomtrs model convert mtrefseg-r1/ -o base/[/bold]
+
+    [bold]geomtrs detect a.tif b.tif -q "new houses" -o out --model base --weights base/[/bold]
+    """
+    from geomtrs.models.convert import convert as convert_
+
+    unknown = convert_(checkpoint, out)
+    for key in unknown:
+        print(f"not used: {key}")
+    print(f"{out}: --model base --weights {out}")

@@ -126,6 +126,11 @@ def published_key(key: str) -> str:
 
 def published_shapes(params: BaseParams | None = None) -> dict[str, tuple[int, ...]]:
     """Every key of a published checkpoint of these sizes, buffers among them, with its shape; takes no memory."""
+    return dict(network_keys(params).values())
+
+
+def network_keys(params: BaseParams | None = None) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Our key → (the published one, shape) of every parameter and buffer."""
     with torch.device("meta"):
         network = Base(params)
-    return {published_key(key): tuple(value.shape) for key, value in network.state_dict().items()}
+    return {key: (published_key(key), tuple(value.shape)) for key, value in network.state_dict().items()}

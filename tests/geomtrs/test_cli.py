@@ -222,3 +222,11 @@ def test_a_wrong_option_is_asked_wrongly_e10(pair: tuple[str, str], tmp_path: Pa
 def test_debug_shows_where_an_error_came_from_e10(pair: tuple[str, str], tmp_path: Path) -> None:
     done = ask((pair[0], str(tmp_path / "no.tif")), tmp_path / "out", "--debug")
     assert "Traceback" in done.stderr
+
+
+def test_a_checkpoint_that_is_not_there_is_one_line_e7(tmp_path: Path) -> None:
+    done = geomtrs("model", "convert", str(tmp_path / "nowhere"), "-o", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "no weights" in done.stderr
+    assert not (tmp_path / "out").exists()
