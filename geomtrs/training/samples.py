@@ -33,12 +33,25 @@ SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
 
 # How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
 WEIGHTS: Mapping[str, float] = {
-    "levir_cd": 5, "levir_cd_more": 3, "gz_cd": 4, "fotbcd": 1, "river_floods": 4, "naip_potholes": 1.2, "urban_trees_ca": 2.5,
-    "airchange": 1, "dsifn": 0.8, "dsifn_cities": 0.2, "joplin_tornado": 0.7, "kahramanmaras_quake": 0.8, "karabuk_fires": 1.2,
-    "cd_figures": 0.6, "cd_samples": 0.3, "timelapse_weak": 0.8, "xbd_guatemala": 0.4, "flood_aerial": 0.5, "dronedeploy": 0.7,
-    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 0.7, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
-    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 1.6, "coast_water": 0.5, "drawn": 6,
+    "levir_cd": 5, "levir_cd_more": 3, "gz_cd": 4, "fotbcd": 1, "river_floods": 4, "naip_potholes": 2.0, "urban_trees_ca": 2.5,
+    "airchange": 1, "dsifn": 0.8, "dsifn_cities": 0.2, "joplin_tornado": 0.7, "kahramanmaras_quake": 1.5, "karabuk_fires": 2.2,
+    "cd_figures": 0.6, "cd_samples": 0.3, "timelapse_weak": 1.4, "xbd_guatemala": 0.4, "flood_aerial": 0.5, "dronedeploy": 0.7,
+    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.2, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
+    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 2.0, "coast_water": 0.5, "drawn": 5, "ca_pools": 1.5, "landslides": 1.3,
 }  # fmt: skip
+
+# Sets whose mask stands for "what changed": what they leave out is no change worth a mention there.
+CHANGE_SETS = {
+    "airchange",
+    "levir_cd",
+    "levir_cd_more",
+    "gz_cd",
+    "fotbcd",
+    "dsifn",
+    "dsifn_cities",
+    "cd_samples",
+    "naip_potholes",
+}
 
 # Sets of like ground resolution lend each other pieces.
 _FINE = {"dronedeploy", "estonia_objects", "kampala_buildings", "gsi_roads", "gsi_solar", "swiss_drone", "oil_palm", "drone_cars",
@@ -260,7 +273,7 @@ def _anything(
         return np.where(before.raw != after.raw, PRESENT, ABSENT).astype(np.uint8)
     if sample.offsets[1] < 0:
         return np.where(laid, PRESENT, ABSENT).astype(np.uint8)
-    whole = sample.set == "airchange" or sample.name.startswith("sysu")
+    whole = sample.set in CHANGE_SETS or sample.name.startswith("sysu")
     return np.where(~still | laid, PRESENT, ABSENT if whole else UNKNOWN).astype(np.uint8)
 
 
