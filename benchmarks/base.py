@@ -14,7 +14,8 @@ import torch
 
 from geomtrs.device import choose
 from geomtrs.models.letterbox import Letterbox
-from geomtrs.models.published import SIDE_PX, Base, BaseParams, PairLook
+from geomtrs.models.mtrefseg import BaseParams, Look, MTRefSeg, build_base
+from geomtrs.models.published import SIDE_PX
 from geomtrs.nn.phi import PhiParams
 from geomtrs.nn.swin import relative_places
 
@@ -31,10 +32,10 @@ def median_s(action: Callable[[], object], device: str, repeats: int) -> float:
     return statistics.median(times)
 
 
-def random_network(layers: int, dtype: torch.dtype, device: str) -> Base:
+def random_network(layers: int, dtype: torch.dtype, device: str) -> MTRefSeg:
     """The network at full width with small random weights, made where it will run and nowhere else."""
     with torch.device("meta"):
-        network = Base(BaseParams(language=PhiParams(layers=layers)))
+        network = build_base(BaseParams(language=PhiParams(layers=layers)))
     generator = torch.Generator(device).manual_seed(0)
     state = {
         key: relative_places(12).to(device)
@@ -56,15 +57,15 @@ def measure(precision: str, arguments: argparse.Namespace) -> None:
     images = torch.randint(0, 255, (arguments.batch, 3, SIDE_PX, SIDE_PX), dtype=torch.uint8, device=device.name)
     image = Letterbox.of(SIDE_PX, SIDE_PX, SIDE_PX).enter(images).to(dtype)
     words = torch.tensor([262, 12420, 6832, 1474, 262, 8222, 5743, 326, 4120, 50296], device=device.name)
-    looks: list[PairLook] = []
+    looks: list[Look] = []
 
     def look() -> None:
-        looks[:] = [network.look(image, image.flip(-1))]
+        looks[:] = [network.look(torch.stack([image, image.flip(-1)], 1))]
 
     look()
     look_s = median_s(look, device.name, arguments.repeats)
     sentence_s = median_s(
-        lambda: network.answer(looks[0], network.ask(looks[0], words)), device.name, arguments.repeats
+        lambda: network.answer(looks[0].maps, network.ask(words, looks[0])), device.name, arguments.repeats
     )
     first = (look_s + sentence_s) / arguments.batch
     print(

@@ -28,6 +28,7 @@ from geomtrs.models.mtrefseg import NanoParams, build_nano
 from geomtrs.nn.efficientnet import convert_lite0
 from geomtrs.nn.language import BertParams, convert_minilm
 from geomtrs.nn.mask_decoder import SentenceQuery
+from geomtrs.nn.reader import WordReader
 from geomtrs.training.codes import CodeTable
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.export import write_checkpoint, write_language
@@ -86,15 +87,17 @@ def main() -> None:
     train(model, codes, codes, iter(loader(pack, 1)), stage1, arguments.out, stage="stage1")
 
     tower = convert_minilm(load_file(arguments.language / "model.safetensors"), BertParams())
-    model.language.load_state_dict(tower)
+    reader = model.language
+    assert isinstance(reader, WordReader)
+    reader.tower.load_state_dict(tower)
     codes = start_stage2(model, arguments.out / "stage1.pt", params.width)
     bank = SentenceBank(
-        model.language, Tokenizer.from_file(str(arguments.language / "tokenizer.json")), training_expressions(), seed=3
+        reader.tower, Tokenizer.from_file(str(arguments.language / "tokenizer.json")), training_expressions(), seed=3
     )
-    print("sentence head at", teach_meanings(model.sentence_head, bank, codes, steps=1200))
+    print("sentence head at", teach_meanings(reader.head, bank, codes, steps=1200))
 
     def ask(questions: Tensor) -> SentenceQuery:
-        return bank.ask(model.sentence_head, bank.pick(questions))
+        return bank.ask(reader.head, bank.pick(questions))
 
     stage2 = Settings(seconds=60 * arguments.minutes[1], rate=6e-4, bf16=bf16)
     average = train(model, torch.nn.Identity(), ask, iter(loader(pack, 2)), stage2, arguments.out, stage="stage2")

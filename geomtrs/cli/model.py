@@ -1,4 +1,4 @@
-"""`geomtrs model list|show|convert`."""
+"""`geomtrs model list|show|convert|start`."""
 
 from __future__ import annotations
 
@@ -77,3 +77,21 @@ def convert(
     for key in unknown:
         print(f"not used: {key}")
     print(f"{out}: --model base --weights {out}")
+
+
+@app.command("start")
+def start(
+    mask2former: Annotated[Path, typer.Option(help="The Mask2Former COCO panoptic Swin-B file, a .pkl.")],
+    phi: Annotated[Path, typer.Option(help="Folder of Phi-1.5 with its tokenizer.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    seed: Annotated[int, typer.Option(help="Of the parts that begin fresh.")] = 42,
+) -> None:
+    """Gather what a training of the published size begins with; nothing in the files is executed.
+
+    [bold]geomtrs model start --mask2former model_final_9d7f02.pkl --phi phi-1_5/ -o start/[/bold]
+    """
+    from geomtrs.models.start import start as start_
+
+    for key in start_(mask2former, phi, out, seed=seed):
+        print(f"not used: {key}")
+    print(f"{out}: what stage 1 begins with")

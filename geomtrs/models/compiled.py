@@ -23,7 +23,7 @@ _TRACED_PX = 64  # smaller is quicker to trace; the graph takes any multiple of 
 
 
 class CompiledLook:
-    """`MTRefSeg.look` of uint8 tiles, compiled once for whole tiles and once for all other shapes.
+    """`MTRefSeg.maps` of uint8 tiles, compiled once for whole tiles and once for all other shapes.
 
     A shape always takes the same way, so equal tiles give equal maps wherever they lie.
     """
@@ -58,7 +58,7 @@ class _Look(nn.Module):
         self.network = network
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network.look(tiles.float()))
+        return tuple(self.network.maps(tiles.float()))
 
 
 def _graph_of(network: MTRefSeg) -> Model:

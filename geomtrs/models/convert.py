@@ -22,7 +22,8 @@ from torch import Tensor
 
 from geomtrs.errors import ModelError
 from geomtrs.models.checkpoint import write_config, write_weights
-from geomtrs.models.published import BaseParams, network_keys
+from geomtrs.models.mtrefseg import BaseParams
+from geomtrs.models.published import network_keys
 from geomtrs.models.published_model import WEIGHTS, config_of
 from geomtrs.nn.phi import PhiParams
 

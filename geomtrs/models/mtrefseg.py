@@ -1,22 +1,50 @@
-"""MTRefSeg-R1 assembled from its parts: encoder, fusion, pixel decoder, language tower, mask decoder.
+"""MTRefSeg-R1: two dates and a sentence → where it holds (arXiv 2606.00987). One network, two sizes.
 
-A size is a choice of parts (arXiv 2606.00987 for the idea). `nano` is the embedded one: EfficientNet-Lite0,
-change-aware fusion at reduced width, a light pixel decoder, four layers of MiniLM and the presence mask decoder.
+    dates ─ encoder ─ fusion ─ pixel decoder ─ mask decoder ─► mask, existence
+               │                    │               ▲
+               └──────► language ───┴──► query ─────┘
+                            ▲
+                         sentence
+
+How parts are chosen: `build` takes what a preset says and makes the five parts, which know nothing of each other.
+
+| part          | nano (runs on a laptop)              | base (as published, key for key)                  |
+|---------------|--------------------------------------|---------------------------------------------------|
+| encoder       | EfficientNet-Lite0                   | Swin-B, window 12                                 |
+| fusion        | change-aware, narrow, both ways      | change_aware, concat_conv, abs_diff or avg        |
+| pixel decoder | two light pyramids: dates, changes   | multi-scale deformable attention                  |
+| language      | four layers of MiniLM, words alone   | Phi-1.5, which sees 64 tokens of each date first  |
+| mask decoder  | presence at each date, and existence | nine layers of masked attention                   |
+
+The small model reads a sentence once a run; the published one reads it anew for every pair of images. It encodes each
+image once (the published code does so twice), which changes nothing but the time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from geomtrs.models.prompt import AFTER_IMAGES, BEFORE_IMAGES, BETWEEN_IMAGES
+from geomtrs.nn.conditioning import Conditioning
+from geomtrs.nn.deformable import DeformablePixelDecoder
 from geomtrs.nn.efficientnet import EfficientNetLite0
-from geomtrs.nn.fusion import ChangeAwareFusion
+from geomtrs.nn.fusion import BothWaysFusion, OneWayFusion
 from geomtrs.nn.language import BertParams, BertTower
-from geomtrs.nn.layers import ConvNormAct
-from geomtrs.nn.mask_decoder import Answer, ImageMaps, PresenceMaskDecoder, SentenceHead, SentenceQuery
-from geomtrs.nn.pixel_decoder import LightPixelDecoder
+from geomtrs.nn.mask_decoder import Answer, PresenceMaskDecoder, SentenceHead
+from geomtrs.nn.masked_attention import MaskedAttentionDecoder
+from geomtrs.nn.phi import Kept, Phi, PhiParams
+from geomtrs.nn.pixel_decoder import PresencePixelDecoder
+from geomtrs.nn.projector import TokenProjector
+from geomtrs.nn.reader import ImageReader, WordReader
+from geomtrs.nn.swin import Swin, SwinParams
+
+# What a pixel decoder hands to the mask decoder that belongs to it, and a reader's query for it: a preset pairs them,
+# `ImageMaps` with `SentenceQuery` or `LevelMaps` with a tensor, so the assembly need not know which.
+Maps = Any
+AnyQuery = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,64 +56,97 @@ class NanoParams:
     language: BertParams = field(default_factory=BertParams)
 
 
+@dataclass(frozen=True, slots=True)
+class BaseParams:
+    """What the published network is; the defaults are its own sizes."""
+
+    fusion: str = "change_aware"
+    encoder: SwinParams = field(default_factory=SwinParams)
+    language: PhiParams = field(default_factory=PhiParams)
+
+
+class Look(NamedTuple):
+    """What a pair of images gives to every sentence about it."""
+
+    maps: Maps
+    coarse: Tensor  # (B, C, H/32, W/32) fused
+    seen: list[Kept]  # what the language model keeps of the images; empty where words alone are read
+
+
 class MTRefSeg(nn.Module):
-    """Two dates and sentences → mask logits, existence logits."""
+    """Two dates and sentences → logits at a quarter of the resolution."""
 
     def __init__(
         self,
         *,
         encoder: nn.Module,
-        reduce: nn.ModuleList,
-        fusion: nn.ModuleList,
-        date_decoder: nn.Module,
-        change_decoder: nn.Module,
+        fusion: nn.Module,
+        pixel_decoder: nn.Module,
         language: nn.Module,
-        sentence_head: nn.Module,
         mask_decoder: nn.Module,
     ) -> None:
         """Parts are handed in; none is looked up here."""
         super().__init__()
-        self.encoder, self.reduce, self.fusion = encoder, reduce, fusion
-        self.date_decoder, self.change_decoder = date_decoder, change_decoder
-        self.language, self.sentence_head, self.mask_decoder = language, sentence_head, mask_decoder
+        self.encoder, self.fusion, self.pixel_decoder = encoder, fusion, pixel_decoder
+        self.language, self.mask_decoder = language, mask_decoder
 
-    def look(self, dates: Tensor) -> ImageMaps:
-        """Dates (B, 2, 3, H, W) float in 0..255, sides divisible by 32 → maps that serve every sentence."""
-        b = dates.shape[0]  # not len(): tracing would make it a constant
-        pyramid = self.encoder(dates.transpose(0, 1).flatten(0, 1))  # 4 x (2 B, C, H/s, W/s), first dates first
-        embedding, _ = self.date_decoder(pyramid)
-        fused = []
-        for level, reduce, fusion in zip(pyramid, self.reduce, self.fusion, strict=True):
-            narrow = reduce(level)
-            swapped = torch.cat([narrow[b:], narrow[:b]])
-            fused.append(fusion(narrow, swapped))  # (2 B, …): first to second date, then second to first
-        change, coarse = self.change_decoder(fused)
-        return ImageMaps(embedding[:b], embedding[b:], change[:b], change[b:], coarse[:b], coarse[b:])
+    def look(self, dates: Tensor) -> Look:
+        """Dates (B, 2, 3, H, W) → what serves every sentence about them; each image is encoded once.
 
-    def read(self, states: Tensor, real: Tensor) -> SentenceQuery:
-        """Token states (N, L, D) of the language tower, real (N, L) bool → queries of N sentences."""
-        query: SentenceQuery = self.sentence_head(states, real)
-        return query
+        The small encoder takes 0..255 and sides divisible by 32, the published one normalised squares of 1024.
+        """
+        pyramid, fused = self._fused(dates)
+        return Look(self.pixel_decoder(fused, pyramid), fused[-1], self.language.see(pyramid))  # type: ignore[operator]  # nn.Module.__getattr__
 
-    def answer(self, maps: ImageMaps, query: SentenceQuery) -> Answer:
-        """Image maps of B tiles, queries with fields (B, Q, …) → logits at stride 4."""
+    def maps(self, dates: Tensor) -> Maps:
+        """The image side alone: all that stage 1, without words, trains and asks (mtrefseg-r1 §4); any size."""
+        pyramid, fused = self._fused(dates)
+        return self.pixel_decoder(fused, pyramid)
+
+    def ask(self, ids: Tensor, look: Look | None = None) -> AnyQuery:
+        """Token ids (L,) of one sentence → its query; `look` may be left out where words alone are read."""
+        return self.language(ids) if look is None else self.language(ids, look.seen, look.coarse)
+
+    def answer(self, maps: Maps, query: AnyQuery) -> Answer:
+        """Maps of B pairs and Q queries each → mask logits (B, Q, H/4, W/4) and existence logits (B, Q)."""
         answer: Answer = self.mask_decoder(maps, query)
         return answer
 
+    def _fused(self, dates: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Four maps (2 B, C, H/s, W/s), first dates first, and the fused ones."""
+        pyramid = self.encoder(dates.transpose(0, 1).flatten(0, 1))
+        return pyramid, self.fusion(pyramid)
+
+
+def build(params: NanoParams | BaseParams) -> MTRefSeg:
+    """The network of a preset with fresh weights; on `torch.device("meta")` no memory is taken."""
+    return build_nano(params) if isinstance(params, NanoParams) else build_base(params)
+
 
 def build_nano(params: NanoParams) -> MTRefSeg:
-    """The embedded network with fresh weights."""
+    """The embedded network."""
     channels = EfficientNetLite0.channels
-    widths = params.fusion_widths
+    tower = BertTower(params.language)
     return MTRefSeg(
         encoder=EfficientNetLite0(),
-        reduce=nn.ModuleList(
-            ConvNormAct(c, w, 1, norm="batch", activation="none") for c, w in zip(channels, widths, strict=True)
-        ),
-        fusion=nn.ModuleList(ChangeAwareFusion(w, norm="batch", activation="relu") for w in widths),
-        date_decoder=LightPixelDecoder(channels, params.width),
-        change_decoder=LightPixelDecoder(widths, params.width),
-        language=BertTower(params.language),
-        sentence_head=SentenceHead(params.language.width, params.width),
+        fusion=BothWaysFusion(channels, params.fusion_widths),
+        pixel_decoder=PresencePixelDecoder(channels, params.fusion_widths, params.width),
+        language=WordReader(tower, SentenceHead(params.language.width, params.width)),
         mask_decoder=PresenceMaskDecoder(params.width),
+    )
+
+
+def build_base(params: BaseParams) -> MTRefSeg:
+    """The published network."""
+    a, b, c, d = (params.encoder.width << level for level in range(4))
+    width = params.language.width
+    prompt = BEFORE_IMAGES, BETWEEN_IMAGES, AFTER_IMAGES
+    return MTRefSeg(
+        encoder=Swin(params.encoder),
+        fusion=OneWayFusion((a, b, c, d), params.fusion),
+        pixel_decoder=DeformablePixelDecoder((a, b, c, d)),
+        language=ImageReader(
+            Phi(params.language), TokenProjector(d, width), Conditioning(language=width, coarse=d), prompt
+        ),
+        mask_decoder=MaskedAttentionDecoder(),
     )

@@ -66,15 +66,12 @@ class Nano:
 
     def prepare(self, queries: Sequence[Query]) -> SentenceQuery:
         """What the sentences ask, once a run; fields (1, Q, …)."""
-        limit = self.network.language.params.max_tokens
+        limit = self.network.language.tower.params.max_tokens
         self.tokenizer.enable_truncation(int(limit))
         encoded = [self.tokenizer.encode(query.model_text.lower()) for query in queries]
-        fields = []
         with torch.inference_mode():
-            for e in encoded:  # one by one: a sentence's answer must not depend on its neighbours' length (B6)
-                ids = torch.tensor([e.ids], device=self.device.name)
-                real = torch.ones_like(ids, dtype=torch.bool)
-                fields.append(self.network.read(self.network.language(ids, real), real))
+            # One by one: a sentence's answer must not depend on its neighbours' length (B6).
+            fields = [self.network.ask(torch.tensor(e.ids, device=self.device.name)) for e in encoded]
         return SentenceQuery(*(torch.cat(parts)[None] for parts in zip(*fields, strict=True)))
 
     def features(self, tiles: NDArray[np.uint8]) -> Features:
@@ -87,7 +84,7 @@ class Nano:
             return Features(self._compiled(tiles), (height, width))
         with torch.inference_mode(), self._precision():
             dates = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device.name).float()
-            maps = self.network.look(dates)
+            maps = self.network.maps(dates)
             return Features(ImageMaps(*(m.float() for m in maps)), (height, width))
 
     def answer(self, features: Features, prepared: SentenceQuery) -> Answer:
@@ -128,7 +125,8 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     with torch.device("meta"):
         network = build_nano(params)
     state = read_weights(folder, "model.safetensors", config)
-    state |= {f"language.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
+    state = {_renamed(k): v for k, v in state.items()}
+    state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
     _load_strictly(network, state, folder)
     network.eval()
     fold_batch_norms(network)
@@ -139,6 +137,23 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
     temperature = float(calibration["mask_temperature"]), float(calibration["existence_temperature"])
     return Nano(network, tokenizer, device, weights_hash=digest, temperature=temperature)
+
+
+# Names of parts in the first weights that were published.
+_EARLIER = {
+    "reduce.": "fusion.reduce.",
+    "fusion.": "fusion.blocks.",
+    "date_decoder.": "pixel_decoder.dates.",
+    "change_decoder.": "pixel_decoder.changes.",
+    "sentence_head.": "language.head.",
+}
+
+
+def _renamed(key: str) -> str:
+    for earlier, now in _EARLIER.items():
+        if key.startswith(earlier) and not key.startswith(("fusion.reduce.", "fusion.blocks.")):
+            return now + key.removeprefix(earlier)
+    return key
 
 
 def _load_strictly(network: MTRefSeg, state: dict[str, Tensor], folder: Path) -> None:

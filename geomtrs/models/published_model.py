@@ -22,8 +22,9 @@ from geomtrs.errors import ModelError
 from geomtrs.models.base import Answer, TileSpec
 from geomtrs.models.checkpoint import file_hash, read_config
 from geomtrs.models.letterbox import Letterbox
+from geomtrs.models.mtrefseg import BaseParams, Look, MTRefSeg, build_base
 from geomtrs.models.prompt import expression_ids, load_tokenizer
-from geomtrs.models.published import SIDE_PX, Base, BaseParams, PairLook
+from geomtrs.models.published import SIDE_PX
 from geomtrs.nn.phi import PhiParams
 from geomtrs.nn.swin import SwinParams
 from geomtrs.query import Query
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 class Features(NamedTuple):
     """Looks at the tiles of a batch, some at a time, and how they lie in the square."""
 
-    looks: list[PairLook]
+    looks: list[Look]
     letterbox: Letterbox
 
 
@@ -48,7 +49,7 @@ class PublishedModel:
     name = "base"
     tile_spec = TILE_SPEC
 
-    def __init__(self, network: Base, tokenizer: Tokenizer, device: Device, *, weights_hash: str) -> None:
+    def __init__(self, network: MTRefSeg, tokenizer: Tokenizer, device: Device, *, weights_hash: str) -> None:
         """`network` on the CPU, in evaluation mode."""
         self.device, self.weights_hash, self.tokenizer = device, weights_hash, tokenizer
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(device.precision, torch.float32)
@@ -71,16 +72,17 @@ class PublishedModel:
         with torch.inference_mode():
             parts = []
             for look in features.looks:
-                logits = [self.network.answer(look, self.network.ask(look, ids)) for ids in prepared]
+                logits = [self.network.answer(look.maps, self.network.ask(ids, look)).mask for ids in prepared]
                 parts.append(features.letterbox.leave(torch.cat(logits, 1).float()).sigmoid().cpu().numpy())
         probability: NDArray[np.float32] = np.concatenate(parts)
         return Answer(probability, np.ones(probability.shape[:2], np.float32))
 
-    def _looks(self, tiles: Tensor, letterbox: Letterbox) -> list[PairLook]:
+    def _looks(self, tiles: Tensor, letterbox: Letterbox) -> list[Look]:
         """All tiles at once, or in halves where the GPU's memory does not suffice; any other error is raised."""
         try:
             dates = tiles.to(self.device.name)
-            return [self.network.look(*(letterbox.enter(dates[:, t]).to(self.dtype) for t in range(2)))]
+            entered = [letterbox.enter(dates[:, t]).to(self.dtype) for t in range(2)]
+            return [self.network.look(torch.stack(entered, 1))]
         except torch.cuda.OutOfMemoryError:
             if len(tiles) == 1:
                 raise
@@ -107,7 +109,7 @@ def load_published(folder: Path, device: Device) -> PublishedModel:
             remedy="convert the checkpoint again: this file is damaged or of another one",
         )
     with torch.device("meta"):
-        network = Base(params_from(config["params"]))
+        network = build_base(params_from(config["params"]))
     shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     try:
         with safe_open(path, "pt") as stored:

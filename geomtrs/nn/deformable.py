@@ -6,6 +6,8 @@ Zhu et al. 2021 (deformable attention), Cheng et al. 2022 (Mask2Former); in plai
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +105,14 @@ class DeformableEncoder(nn.Module):
         return [p.transpose(1, 2).reshape(m.shape) for p, m in zip(parts, maps, strict=True)]
 
 
+class LevelMaps(NamedTuple):
+    """What the published mask decoder and the conditioning read of a pair of images."""
+
+    features: Tensor  # (B, D, H/4, W/4)
+    levels: list[Tensor]  # three maps (B, D, h, w), coarsest first
+    coarse: Tensor  # (B, C, H/32, W/32) fused, as it came in
+
+
 class DeformablePixelDecoder(nn.Module):
     """The fused pyramid → mask features at stride 4 and three levels for the mask decoder."""
 
@@ -117,13 +127,14 @@ class DeformablePixelDecoder(nn.Module):
         self.adapter_1 = nn.Sequential(nn.Conv2d(channels[0], width, 1), nn.GroupNorm(32, width), nn.ReLU())
         self.layer_1 = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(32, width), nn.ReLU())
 
-    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Maps at strides 4, 8, 16, 32 → mask features (B, D, H/4, W/4) and levels, coarsest first."""
-        fine, *rest = pyramid
+    def forward(self, fused: Sequence[Tensor], pyramid: Sequence[Tensor] = ()) -> LevelMaps:
+        """Fused maps at strides 4, 8, 16, 32 → features and levels; the dates' own maps are not looked at."""
+        del pyramid
+        fine, *rest = fused
         levels = self.transformer([proj(m) for proj, m in zip(self.input_proj, reversed(rest), strict=True)])
         lateral = self.adapter_1(fine)
         merged = self.layer_1(lateral + upsample_to(levels[-1], lateral))
-        return self.mask_features(merged), levels
+        return LevelMaps(self.mask_features(merged), levels, rest[-1])
 
 
 def sine_positions(like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,44 @@ FUSIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "abs_diff": DifferenceFusion,
     "avg": MeanFusion,
 }
+
+
+class OneWayFusion(nn.Module):
+    """Published: a block of one kind at each level, from the first date to the second (mtrefseg-r1 §3.2)."""
+
+    def __init__(self, widths: Sequence[int], kind: str = "change_aware") -> None:
+        """`widths` from stride 4 to stride 32; raises KeyError for a kind that FUSIONS does not have."""
+        super().__init__()
+        self.blocks = nn.ModuleDict({f"res{i + 2}": FUSIONS[kind](width) for i, width in enumerate(widths)})
+
+    def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (2 B, C, h, w), first dates first → (B, C, h, w) each."""
+        count = pyramid[0].shape[0] // 2
+        return [fuse(m[:count], m[count:]) for fuse, m in zip(self.blocks.values(), pyramid, strict=True)]
+
+
+class BothWaysFusion(nn.Module):
+    """Embedded: each level is made narrow, then the change-aware block reads it forwards and backwards.
+
+    Swapping the dates swaps the halves of the result, so *appeared* and *disappeared* swap by construction.
+    """
+
+    def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
+        """`channels` of the encoder and `widths` of the blocks, from stride 4 to stride 32."""
+        super().__init__()
+        self.reduce = nn.ModuleList(
+            ConvNormAct(c, w, 1, norm="batch", activation="none") for c, w in zip(channels, widths, strict=True)
+        )
+        self.blocks = nn.ModuleList(ChangeAwareFusion(w, norm="batch", activation="relu") for w in widths)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (2 B, C, h, w), first dates first → (2 B, width, h, w): B from first to second, B the other way."""
+        count = pyramid[0].shape[0] // 2  # not len(): tracing would make it a constant
+        fused = []
+        for level, reduce, block in zip(pyramid, self.reduce, self.blocks, strict=True):
+            narrow = reduce(level)
+            fused.append(block(narrow, torch.cat([narrow[count:], narrow[:count]])))
+        return fused
 
 
 def start_weights(fusion: nn.Module) -> None:

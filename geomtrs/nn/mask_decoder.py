@@ -43,12 +43,12 @@ class SentenceQuery(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Logits of one batch of images and Q sentences each."""
+    """Logits of one batch of images and Q sentences each; presence only where a decoder tells it."""
 
     mask: Tensor  # (B, Q, H/4, W/4)
-    existence: Tensor  # (B, Q)
-    presence_before: Tensor  # (B, Q, H/4, W/4)
-    presence_after: Tensor  # (B, Q, H/4, W/4)
+    existence: Tensor  # (B, Q); infinite where a decoder has no say in it
+    presence_before: Tensor | None = None  # (B, Q, H/4, W/4)
+    presence_after: Tensor | None = None  # (B, Q, H/4, W/4)
 
 
 class SentenceHead(nn.Module):

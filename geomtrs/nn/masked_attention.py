@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from geomtrs.nn.deformable import sine_positions
+from geomtrs.nn.deformable import LevelMaps, sine_positions
+from geomtrs.nn.mask_decoder import Answer
 
 LEVELS = 3
 
@@ -78,13 +79,17 @@ class MaskedAttentionDecoder(nn.Module):
         self.SEG_query_embed, self.new_query_embed = nn.Embedding(101, width), nn.Embedding(1, width)
         self.SEG_proj, self.CLASS_proj = _Perceptron(width, 2), _Perceptron(width, 2)
 
-    def forward(self, features: Tensor, levels: list[Tensor], query: Tensor | None = None) -> list[Tensor]:
+    def forward(self, maps: LevelMaps, query: Tensor) -> Answer:
+        """Queries (B, Q, D) of sentences → logits of the last head; an empty mask is the published way of "no"."""
+        mask = self.heads(maps, query)[-1]
+        return Answer(mask, mask.new_full(mask.shape[:2], torch.inf))
+
+    def heads(self, maps: LevelMaps, query: Tensor | None = None) -> list[Tensor]:
         """Mask logits (B, Q, H/4, W/4) of every prediction head, the last one the answer.
 
-        features  (B, D, H/4, W/4)
-        levels    three maps (B, D, h, w), coarsest first
-        query     (B, Q, D) from sentences, without a position; None: the hundred learned ones
+        query  (B, Q, D) from sentences, without a position; None: the hundred learned ones of stage 1 (§4)
         """
+        features, levels, _ = maps
         if query is None:
             x = self.query_feat.weight.expand(len(features), -1, -1)
             position = self.query_embed.weight.expand(len(features), -1, -1)

@@ -1,4 +1,4 @@
-"""Pixel decoder of the small model: a feature pyramid of separable convolutions, top down."""
+"""Pixel decoders of the small model: feature pyramids of separable convolutions, top down."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from geomtrs.nn.layers import ConvNormAct, NormName, SeparableConv, upsample_to
+from geomtrs.nn.mask_decoder import ImageMaps
 
 
 class LightPixelDecoder(nn.Module):
@@ -32,3 +33,21 @@ class LightPixelDecoder(nn.Module):
             y = lateral(fine)
             x = smooth(y + upsample_to(x, y))
         return self.output(x), coarsest
+
+
+class PresencePixelDecoder(nn.Module):
+    """One pyramid for what is there at each date, one for what changed between them."""
+
+    def __init__(self, channels: Sequence[int], fused: Sequence[int], width: int) -> None:
+        """`channels` of the encoder's maps and `fused` of the fused ones, from stride 4 to stride 32."""
+        super().__init__()
+        self.dates, self.changes = LightPixelDecoder(channels, width), LightPixelDecoder(fused, width)
+
+    def forward(self, fused: Sequence[Tensor], pyramid: Sequence[Tensor]) -> ImageMaps:
+        """Maps of both directions and of both dates, (2 B, C, h, w) each → what the presence mask decoder reads."""
+        count = pyramid[0].shape[0] // 2
+        embedding, _ = self.dates(pyramid)
+        change, coarse = self.changes(fused)
+        return ImageMaps(
+            embedding[:count], embedding[count:], change[:count], change[count:], coarse[:count], coarse[count:]
+        )

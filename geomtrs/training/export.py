@@ -70,7 +70,7 @@ def write_checkpoint(
     weights = {
         k: v.half() if v.dtype == torch.float32 else v
         for k, v in state.items()
-        if not k.startswith("language.") and not k.endswith("num_batches_tracked")
+        if not k.startswith("language.tower.") and not k.endswith("num_batches_tracked")
     }
     write_weights(folder / "model.safetensors", weights)
     write_config(folder, config_of(params, calibration=calibration, training=training))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from geomtrs.models.mtrefseg import MTRefSeg
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import SentenceQuery
+from geomtrs.nn.reader import WordReader
 from geomtrs.training.losses import existence_loss, mask_loss
 from geomtrs.training.samples import Batch
 
@@ -43,13 +44,15 @@ class Settings:
 
 def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> list[dict[str, object]]:
     """Encoder and the rest at their rates; the language tower and the first encoder blocks are frozen."""
-    model.language.requires_grad_(False)
+    reader = model.language
+    assert isinstance(reader, WordReader)
+    reader.tower.requires_grad_(False)
     encoder = model.encoder
     assert isinstance(encoder, EfficientNetLite0)
     for frozen in (encoder.stem, *list(encoder.blocks)[: settings.frozen_blocks]):
         frozen.requires_grad_(False)
     slow = [p for p in encoder.parameters() if p.requires_grad]
-    ids = {id(p) for p in encoder.parameters()} | {id(p) for p in model.language.parameters()}
+    ids = {id(p) for p in encoder.parameters()} | {id(p) for p in reader.tower.parameters()}
     fast = [p for p in model.parameters() if id(p) not in ids] + list(extra.parameters())
     return [
         {"params": slow, "lr": settings.rate * settings.encoder_rate, "peak": settings.rate * settings.encoder_rate},
@@ -60,10 +63,12 @@ def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> l
 def step_loss(model: MTRefSeg, ask: Ask, batch: Batch, *, bf16: bool) -> tuple[Tensor, dict[str, float]]:
     """The loss of one batch and its parts: answer, presence at each date, existence, direction."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        maps = model.look(batch.images.float())
+        maps = model.maps(batch.images.float())
     maps = type(maps)(*(m.float() for m in maps))
     query = ask(batch.questions)
     answer = model.answer(maps, query)
+    assert answer.presence_before is not None
+    assert answer.presence_after is not None
     presence = torch.cat([answer.presence_before.flatten(0, 1), answer.presence_after.flatten(0, 1)])
     presence_states = batch.presence.transpose(1, 2).transpose(0, 1).flatten(0, 2)
     direction = nn.functional.cross_entropy(query.direction.flatten(0, 1), batch.questions[..., 1].flatten())

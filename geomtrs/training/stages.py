@@ -106,10 +106,10 @@ def teach_meanings(
 def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable:
     """Loads the averaged weights of stage 1 into the image parts and returns its code table."""
     state = torch.load(checkpoint, weights_only=True)
-    image = {k: v for k, v in state["average"].items() if not k.startswith(("language.", "sentence_head."))}
+    image = {k: v for k, v in state["average"].items() if not k.startswith("language.")}
     missing, unexpected = model.load_state_dict(image, strict=False)
     assert not unexpected
-    assert all(k.startswith(("language.", "sentence_head.")) for k in missing)
+    assert all(k.startswith("language.") for k in missing)
     codes = CodeTable(width)
     codes.load_state_dict(state["average_extra"])
     return codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -37,9 +38,12 @@ def seeded_input(tag: str, shape: tuple[int, ...], low: float = -2, high: float 
     return torch.from_numpy((u + 1) * np.float32((high - low) / 2) + np.float32(low))
 
 
-def seed_by_name(module: nn.Module, prefix: str) -> nn.Module:
-    """The module in evaluation mode, each parameter seeded by its key in the published checkpoint; buffers stay."""
+def seed_by_name(module: nn.Module, prefix: str, spell: Callable[[str], str] = str) -> nn.Module:
+    """The module in evaluation mode, each parameter seeded by its key in the published checkpoint; buffers stay.
+
+    `spell` tells the published key of one of ours where a prefix does not suffice.
+    """
     with torch.no_grad():
         for key, parameter in module.named_parameters():
-            parameter.copy_(seeded_weight(prefix + key, tuple(parameter.shape)))
+            parameter.copy_(seeded_weight(prefix + spell(key), tuple(parameter.shape)))
     return module.eval()

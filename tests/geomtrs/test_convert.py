@@ -15,7 +15,8 @@ from torch import Tensor
 
 from geomtrs.errors import ModelError
 from geomtrs.models import catalog, convert, published
-from geomtrs.models.published import Base, BaseParams, published_key
+from geomtrs.models.mtrefseg import BaseParams, MTRefSeg
+from geomtrs.models.published import published_key
 from geomtrs.nn.phi import PhiParams
 from tests.geomtrs.parity import seeded_weight
 
@@ -135,7 +136,7 @@ def test_every_layout_converts_to_the_same_network(tmp_path: Path, layout: str) 
     assert convert.convert(tmp_path, tmp_path / "out") == ["model.rotary.inv_freq"]
     model = catalog.load("base", weights=tmp_path / "out", device="cpu", precision="bf16")
     network = model.network  # type: ignore[attr-defined]  # a PublishedModel
-    assert isinstance(network, Base)
+    assert isinstance(network, MTRefSeg)
     for key, value in network.state_dict().items():
         assert torch.equal(value, state[published_key(key)])
 

@@ -13,7 +13,8 @@ from geomtrs.outputs.verify import verify
 
 # Blocks of half a second, so that the signal comes while some are done and some are not.
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where the tests were started in the background
 from geomtrs.cli import main
 from geomtrs.models.differencing import Differencing
 whole = Differencing.features

@@ -10,6 +10,7 @@ from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
 from geomtrs.nn.language import BertParams
 from geomtrs.nn.layers import fold_batch_norms
 from geomtrs.nn.mask_decoder import DIRECTIONS, Answer, SentenceQuery, softmin
+from geomtrs.nn.reader import WordReader
 
 TINY = NanoParams(
     fusion_widths=(8, 8, 16, 16), width=16, language=BertParams(vocabulary=50, width=24, layers=1, heads=2, hidden=32)
@@ -30,9 +31,11 @@ def dates(side: int = 64) -> Tensor:
 
 def query(network: MTRefSeg, direction: str, *, count: int = 1) -> SentenceQuery:
     """`count` sentences about different things that ask for one direction, surely."""
+    reader = network.language
+    assert isinstance(reader, WordReader)
     ids = torch.arange(count * 5).view(count, 5) % 50
     real = torch.ones_like(ids, dtype=torch.bool)
-    asked = network.read(network.language(ids, real), real)
+    asked = reader.head(reader.tower(ids, real), real)
     sure = torch.full((1, count, len(DIRECTIONS)), -50.0)
     sure[..., DIRECTIONS.index(direction)] = 50.0
     return SentenceQuery(asked.thing[None], asked.source[None], asked.change[None], sure)
@@ -41,7 +44,7 @@ def query(network: MTRefSeg, direction: str, *, count: int = 1) -> SentenceQuery
 def answer(network: MTRefSeg, pair: Tensor, asked: SentenceQuery) -> Answer:
     """The network's answer to one pair."""
     with torch.inference_mode():
-        return network.answer(network.look(pair), asked)
+        return network.answer(network.maps(pair), asked)
 
 
 def test_mask_logits_come_at_a_quarter_of_the_resolution(network: MTRefSeg) -> None:
@@ -85,7 +88,7 @@ def test_softmin_is_below_both_and_near_the_lower() -> None:
 def test_folded_batch_norms_answer_alike(network: MTRefSeg) -> None:
     network.train()
     for _ in range(3):
-        network.look(dates())  # moves the running statistics away from 0 and 1
+        network.maps(dates())  # moves the running statistics away from 0 and 1
     network.eval()
     asked = query(network, "appeared")
     before = answer(network, dates(), asked).mask
@@ -97,6 +100,8 @@ def test_padding_tokens_do_not_reach_the_query(network: MTRefSeg) -> None:
     ids, real = torch.tensor([[3, 4, 5]]), torch.ones(1, 3, dtype=torch.bool)
     padded = torch.tensor([[3, 4, 5, 9, 9]])
     some = torch.tensor([[True, True, True, False, False]])
-    alone = network.read(network.language(ids, real), real)
-    among = network.read(network.language(padded, some), some)
+    reader = network.language
+    assert isinstance(reader, WordReader)
+    alone = reader.head(reader.tower(ids, real), real)
+    among = reader.head(reader.tower(padded, some), some)
     assert torch.allclose(alone.thing, among.thing, atol=1e-5)

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from geomtrs.errors import ModelError
+from geomtrs.models.mtrefseg import BaseParams, build_base
 from geomtrs.models.prompt import AFTER_IMAGES, BEFORE_IMAGES, BETWEEN_IMAGES, expression_ids, load_tokenizer
-from geomtrs.models.published import Base, BaseParams, published_key, published_shapes
+from geomtrs.models.published import published_key, published_shapes
+from geomtrs.nn.masked_attention import MaskedAttentionDecoder
 from geomtrs.nn.phi import PhiParams
+from geomtrs.nn.reader import ImageReader
 from geomtrs.nn.swin import relative_places
 from tests.geomtrs.parity import seeded_input, seeded_weight
 
@@ -30,7 +33,7 @@ def test_every_key_of_the_published_checkpoint_has_one_place_of_its_shape() -> N
 
 def test_the_network_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        network = Base()
+        network = build_base(BaseParams())
     parameters = list(network.parameters())
     assert sum(p.numel() for p in parameters) == 1_648_059_576
     assert len(parameters) == 1003
@@ -98,28 +101,32 @@ def images() -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def test_the_whole_network_agrees_with_two_language_layers() -> None:
     with torch.device("meta"):
-        network = Base(BaseParams(language=PhiParams(layers=2)))
+        network = build_base(BaseParams(language=PhiParams(layers=2)))
     buffers = {name: relative_places(12) for name, _ in network.named_buffers()}
     state = {k: seeded_weight(published_key(k), tuple(v.shape)) for k, v in network.named_parameters()}
     network.load_state_dict(state | buffers, assign=True)
     network.eval()
     stored = np.load(PARITY / "whole_model_2layers.npz")
     before, after = images()
-    look = network.look(before, after)
+    look = network.look(torch.stack([before, after], 1))
     expression = torch.tensor(PROMPT["expressions"][0]["refer_ids"])
-    states, _ = network.language(network.language.embed_tokens(expression)[None], prefix=look.prefix)
+    reader = network.language
+    assert isinstance(reader, ImageReader)
+    states, _ = reader.phi(reader.phi.embed_tokens(expression)[None], prefix=look.seen)
     assert np.abs(states.mean(1)[0].numpy() - stored["refer_hidden_mean"]).max() <= 5e-5
-    query = network.ask(look, expression)
+    query = network.ask(expression, look)
     assert np.abs(query[0].numpy() - stored["seg_embedding"]).max() <= 5e-5
-    logits = network.answer(look, query)
+    logits = network.answer(look.maps, query).mask
     assert np.abs(logits[0, 0, ::4, ::4].numpy() - stored["logits_256_every4"]).max() <= 5e-4
     large = torch.nn.functional.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
     mask = (large[0, 0] > 0).numpy()
     wanted = np.unpackbits(stored["mask_1024_packbits"]).reshape(1024, 1024).astype(bool)
     assert (mask & wanted).sum() / (mask | wanted).sum() >= 0.9999
     assert np.abs(look.coarse[0, ::16, ::2, ::2].numpy() - stored["fused_res5"]).max() <= 5e-5
-    heads = network.mask_decoder(look.features, look.levels, query)
+    decoder = network.mask_decoder
+    assert isinstance(decoder, MaskedAttentionDecoder)
+    heads = decoder.heads(look.maps, query)
     auxiliary = torch.stack([head[0, 0, ::8, ::8] for head in heads[:-1]]).numpy()
     assert np.abs(auxiliary - stored["aux_logits_64"]).max() <= 5e-4
-    wordless = network.mask_decoder(look.features, look.levels)[-1]
+    wordless = decoder.heads(network.maps(torch.stack([before, after], 1)))[-1]
     assert np.abs(wordless[0, 0, ::4, ::4].numpy() - stored["visual_q0_logits_every4"]).max() <= 5e-4

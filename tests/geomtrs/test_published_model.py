@@ -18,7 +18,8 @@ from geomtrs.errors import ModelError
 from geomtrs.models import catalog
 from geomtrs.models.checkpoint import write_config, write_weights
 from geomtrs.models.letterbox import Letterbox
-from geomtrs.models.published import Base, BaseParams
+from geomtrs.models.mtrefseg import BaseParams, build_base
+from geomtrs.models.published import published_key
 from geomtrs.models.published_model import WEIGHTS, config_of
 from geomtrs.nn.phi import PhiParams
 from tests.geomtrs.parity import seed_by_name
@@ -69,7 +70,7 @@ def test_the_card_of_base_tells_where_weights_come_from() -> None:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the network with two language layers, seeded by name."""
     folder = tmp_path_factory.mktemp("base")
-    network = seed_by_name(Base(SMALL), "")
+    network = seed_by_name(build_base(SMALL), "", published_key)
     write_weights(folder / WEIGHTS, network.state_dict())
     for packed in GPT2.glob("*.gz"):
         (folder / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
@@ -112,11 +113,11 @@ def test_out_of_memory_halves_the_batch_e4(weights: Path, monkeypatch: pytest.Mo
     model = catalog.load("base", weights=weights, device="cuda")
     look, sizes = model.network.look, []  # type: ignore[attr-defined]  # a PublishedModel
 
-    def short_of_memory(before: torch.Tensor, after: torch.Tensor) -> object:
-        sizes.append(len(before))
-        if len(before) > 1:
+    def short_of_memory(dates: torch.Tensor) -> object:
+        sizes.append(len(dates))
+        if len(dates) > 1:
             raise torch.cuda.OutOfMemoryError("made up")
-        return look(before, after)
+        return look(dates)
 
     monkeypatch.setattr(model.network, "look", short_of_memory)  # type: ignore[attr-defined]  # a PublishedModel
     features = model.features(np.zeros((2, 2, 3, 64, 64), np.uint8))

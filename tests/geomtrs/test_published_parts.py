@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geomtrs.nn.conditioning import Conditioning, pooled
-from geomtrs.nn.deformable import DeformablePixelDecoder
+from geomtrs.nn.deformable import DeformablePixelDecoder, LevelMaps
 from geomtrs.nn.fusion import FUSIONS
 from geomtrs.nn.masked_attention import MaskedAttentionDecoder, blocked_places
 from geomtrs.nn.phi import Phi, PhiParams
@@ -50,8 +50,10 @@ def pixel_decoder() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def mask_decoder() -> nn.Module:
-    return seed_by_name(MaskedAttentionDecoder(), "predictor.")
+def mask_decoder() -> MaskedAttentionDecoder:
+    decoder = MaskedAttentionDecoder()
+    seed_by_name(decoder, "predictor.")
+    return decoder
 
 
 @pytest.fixture(scope="module")
@@ -174,23 +176,23 @@ def test_the_pixel_decoder_agrees(pixel_decoder: nn.Module, shape: str, size: tu
         for i, level in enumerate(LEVELS)
     ]
     with torch.inference_mode():
-        features, levels = pixel_decoder(pyramid)
+        features, levels, _ = pixel_decoder(pyramid)
     assert apart(features[:, ::4], stored[f"{shape}_mask_features_c4"]) <= 5e-5
     for i, level in enumerate(levels):
         wanted = stored[f"{shape}_ms{i}"]
         assert apart(level[:, :: 256 // wanted.shape[1]], wanted) <= 5e-5
 
 
-def decoder_inputs() -> tuple[Tensor, list[Tensor], Tensor]:
+def decoder_inputs() -> tuple[LevelMaps, Tensor]:
     features = seeded_input("maskdec.mf", (2, 256, 32, 32), -1, 1)
     levels = [seeded_input(f"maskdec.ms{i}", (2, 256, 4 << i, 4 << i)) for i in range(3)]
-    return features, levels, seeded_input("maskdec.seg", (2, 1, 256))
+    return LevelMaps(features, levels, levels[0]), seeded_input("maskdec.seg", (2, 1, 256))
 
 
-def test_the_mask_decoder_agrees_on_a_sentence(mask_decoder: nn.Module) -> None:
+def test_the_mask_decoder_agrees_on_a_sentence(mask_decoder: MaskedAttentionDecoder) -> None:
     stored = fixture("mask_decoder")
     with torch.inference_mode():
-        heads = mask_decoder(*decoder_inputs())
+        heads = mask_decoder.heads(*decoder_inputs())
     for number, size in enumerate((4, 8, 16, 4)):
         blocked = blocked_before_rule(heads[number], size)
         assert np.array_equal(np.packbits(blocked.numpy()), stored[f"ref_attnmask_{number}"])
@@ -203,10 +205,10 @@ def blocked_before_rule(logits: Tensor, size: int) -> Tensor:
     return (smaller.sigmoid() < 0.5).flatten()
 
 
-def test_the_mask_decoder_agrees_without_words(mask_decoder: nn.Module) -> None:
-    features, levels, _ = decoder_inputs()
+def test_the_mask_decoder_agrees_without_words(mask_decoder: MaskedAttentionDecoder) -> None:
+    maps, _ = decoder_inputs()
     with torch.inference_mode():
-        heads = mask_decoder(features, levels)
+        heads = mask_decoder.heads(maps)
     assert apart(heads[-1][:1, ::10], fixture("mask_decoder")["vis_pred_masks_q10"]) <= 2e-4
 
 
