@@ -19,6 +19,8 @@ from geomtrs.models.published import SIDE_PX
 from geomtrs.nn.phi import PhiParams
 from geomtrs.nn.swin import relative_places
 
+WORDS = (262, 12420, 6832, 1474, 262, 8222, 5743, 326, 4120, 50296)  # ids of one expression
+
 
 def median_s(action: Callable[[], object], device: str, repeats: int) -> float:
     """Median wall seconds; a GPU is waited for."""
@@ -56,7 +58,7 @@ def measure(precision: str, arguments: argparse.Namespace) -> None:
     network = random_network(arguments.layers, dtype, device.name)
     images = torch.randint(0, 255, (arguments.batch, 3, SIDE_PX, SIDE_PX), dtype=torch.uint8, device=device.name)
     image = Letterbox.of(SIDE_PX, SIDE_PX, SIDE_PX).enter(images).to(dtype)
-    words = torch.tensor([262, 12420, 6832, 1474, 262, 8222, 5743, 326, 4120, 50296], device=device.name)
+    words = torch.tensor(WORDS, device=device.name)
     looks: list[Look] = []
 
     def look() -> None:

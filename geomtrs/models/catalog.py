@@ -38,7 +38,10 @@ BASE_CARD = ModelCard(
     languages=("en",),
     text=(
         "Weights: geomtrs model convert CHECKPOINT -o DIR makes DIR of the authors' files, then --model base "
-        "--weights DIR.\nThe code and its data: github.com/LiBingyu01/MTRefSeg (arXiv 2606.00987)."
+        "--weights DIR.\nThe code and its data: github.com/LiBingyu01/MTRefSeg (arXiv 2606.00987).\n"
+        "Memory: weights 6.6 GB in fp32, 3.3 GB in bf16, and about 8.4 GB or 4.4 GB at the peak on a processor.\n"
+        "Time on two cores with AVX-512: 28 s per Mpx in fp32, 13 s in bf16 where the processor has it; a further "
+        "sentence 3 % of that. On a GPU: not measured yet."
     ),
 )
 

@@ -44,6 +44,18 @@ class Letterbox:
         mean, std = (x.new_tensor(values)[:, None, None] for values in (MEAN, STD))
         return (x - mean) / std
 
+    def enter_mask(self, masks: Tensor) -> Tensor:
+        """Masks (B, height, width) of any integer type → (B, side, side): nearest places, nothing around them."""
+
+        def places(box: int, source: int) -> Tensor:
+            return (torch.arange(box, dtype=torch.float64) * (source / box)).floor().long().clamp(max=source - 1)
+
+        rows, cols = places(self.box_height, self.height), places(self.box_width, self.width)
+        inside = masks[:, rows][:, :, cols]
+        square = masks.new_zeros((len(masks), self.side, self.side))
+        square[:, self.top : self.top + self.box_height, self.left : self.left + self.box_width] = inside
+        return square
+
     def leave(self, logits: Tensor) -> Tensor:
         """Logits (B, Q, h, w) over the whole square, of any stride → (B, Q, height, width)."""
         square = torch.nn.functional.interpolate(

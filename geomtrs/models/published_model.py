@@ -83,9 +83,14 @@ class PublishedModel:
             dates = tiles.to(self.device.name)
             entered = [letterbox.enter(dates[:, t]).to(self.dtype) for t in range(2)]
             return [self.network.look(torch.stack(entered, 1))]
-        except torch.cuda.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError as error:
             if len(tiles) == 1:
-                raise
+                raise ModelError(
+                    f"model {self.name}",
+                    found=f"not enough memory on {self.device.name} for one tile in {self.device.precision}",
+                    wanted="about 6 GB in bf16, 12 GB in fp32",
+                    remedy="use --precision bf16, free the GPU, or --device cpu; geomtrs resume goes on",
+                ) from error
         half = len(tiles) // 2
         _log.warning("not enough memory on %s for %d tiles: going on with %d", self.device.name, len(tiles), half)
         torch.cuda.empty_cache()

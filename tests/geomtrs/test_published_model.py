@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from geomtrs.models.mtrefseg import BaseParams, build_base
 from geomtrs.models.published import published_key
 from geomtrs.models.published_model import WEIGHTS, config_of
 from geomtrs.nn.phi import PhiParams
+from geomtrs.query import Query
 from tests.geomtrs.parity import seed_by_name
 
 GPT2 = Path(__file__).parents[1] / "data" / "gpt2"
@@ -96,6 +98,9 @@ def test_the_whole_job_runs_with_base_and_keeps_its_place(weights: Path, tmp_pat
             assert raster.shape == (1100, 1500)
             assert (raster.read(1) != 255).all()
     assert len(list(result.folder.glob("mask_*.tif"))) == 2
+    peak = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))["peak_bytes"]
+    print(f"peak memory {peak / 1e9:.1f} GB")  # noqa: T201 - a figure to read with -s
+    assert peak > 500e6  # it was watched: the weights alone take more
 
 
 @pytest.mark.slow
@@ -105,6 +110,34 @@ def test_a_further_key_and_a_flipped_byte_are_refused_e7(weights: Path, tmp_path
     (tmp_path / "config.json").write_bytes((weights / "config.json").read_bytes())
     with pytest.raises(ModelError, match="damaged or of another"):
         catalog.load("base", weights=tmp_path, device="cpu")
+
+
+@pytest.mark.slow
+def test_memory_that_does_not_suffice_for_one_tile_says_what_to_do_e4(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = catalog.load("base", weights=weights, device="cpu")
+
+    def short_of_memory(_: torch.Tensor) -> object:
+        raise torch.cuda.OutOfMemoryError("made up")
+
+    monkeypatch.setattr(model.network, "look", short_of_memory)  # type: ignore[attr-defined]  # a PublishedModel
+    with pytest.raises(ModelError, match="--precision bf16"):
+        model.features(np.zeros((1, 2, 3, 64, 64), np.uint8))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_agrees_with_the_processor(weights: Path) -> None:
+    tiles = np.random.default_rng(0).integers(0, 255, (1, 2, 3, 256, 256), np.uint8)
+    answers = []
+    for device, precision in (("cpu", "fp32"), ("cuda", "fp32"), ("cuda", "bf16")):
+        model = catalog.load("base", weights=weights, device=device, precision=precision)
+        asked = model.prepare([Query("the new houses")])
+        answers.append(model.answer(model.features(tiles), asked).probability)
+    assert np.abs(answers[1] - answers[0]).max() < 1e-2
+    masks = [a > 0.5 for a in answers]
+    assert (masks[2] & masks[0]).sum() / max((masks[2] | masks[0]).sum(), 1) >= 0.99
 
 
 @pytest.mark.cuda
