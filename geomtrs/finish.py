@@ -16,6 +16,7 @@ from geomtrs.events import Listener, Stage
 from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
 from geomtrs.outputs import vector
+from geomtrs.outputs.keep import kept
 from geomtrs.outputs.look import SceneReader
 from geomtrs.outputs.preview import Caption, write_preview
 from geomtrs.outputs.publish import json_bytes, publish
@@ -76,17 +77,19 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     for record in _RECORDS:  # of an earlier run: they will not be true any more
         with suppress(FileNotFoundError):
             (job.folder / record).unlink()
+    on_event(Stage("polygons", "finding polygons"))
+    with clock.part("find polygons"):
+        tables = {channel.number: _table(job, channel) for channel in job.names.channels()}
     on_event(Stage("rasters", "writing rasters"))
     with clock.part("write rasters"):
-        rasters = {channel.number: _write_rasters(job, channel) for channel in job.names.channels()}
+        rasters = {channel.number: _write_rasters(job, channel, tables) for channel in job.names.channels()}
         coverage = write_coverage(
             job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
         )
     give_back()
-    on_event(Stage("polygons", "writing polygons"))
-    with clock.part("find polygons"):
-        layers, told = _layers(job)
+    on_event(Stage("vectors", "writing polygons"))
     with clock.part("write polygons"):
+        layers, told = _layers(job, tables)
         vectors, notes = _write_vectors(job, layers)
     give_back()
     with clock.part("draw previews"):
@@ -100,7 +103,8 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     )
 
 
-def _write_rasters(job: Answered, channel: Channel) -> AnswerRasters:
+def _write_rasters(job: Answered, channel: Channel, tables: Mapping[int, geopandas.GeoDataFrame]) -> AnswerRasters:
+    chosen = bool(job.spec.queries[channel.query].scene_part)
     return write_answer(
         job.folder,
         store=job.store,
@@ -110,14 +114,20 @@ def _write_rasters(job: Answered, channel: Channel) -> AnswerRasters:
         threshold=job.threshold,
         slug=channel.slug,
         span=channel.span,
+        keep=tables[channel.number].geometry.to_numpy() if chosen else None,
     )
 
 
-def _layers(job: Answered) -> tuple[dict[str, geopandas.GeoDataFrame], list[str]]:
-    """One table a sentence, its pairs below each other, numbered through; and what there is to say of them."""
+def _layers(
+    job: Answered, tables: Mapping[int, geopandas.GeoDataFrame]
+) -> tuple[dict[str, geopandas.GeoDataFrame], list[str]]:
+    """One table a sentence, its pairs below each other, numbered through; and what there is to say of them.
+
+    tables  of each channel, by its number
+    """
     parts: dict[str, list[geopandas.GeoDataFrame]] = {name: [] for name in job.names.layers}
     for channel in job.names.channels():
-        parts[job.names.layers[channel.query]].append(_table(job, channel))
+        parts[job.names.layers[channel.query]].append(tables[channel.number])
     layers: dict[str, geopandas.GeoDataFrame] = {}
     told: list[str] = []
     for name, frames in parts.items():
@@ -138,14 +148,20 @@ def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
         fill_holes_m2=job.spec.fill_holes_m2,
         shift_px=left_shift_px(before, after),
     )
-    return vector.table(
+    query = job.spec.queries[channel.query]
+    table = vector.table(
         found,
         job.plan.geobox,
-        query=job.spec.queries[channel.query].text,
+        query=query.text,
         dates=job.dates_of(channel),
         settings=settings,
         aoi=job.scene.aoi,
     )
+    if query.scene_part:
+        notes = table.attrs["notes"]
+        table = table[kept(table, query.scene_part, job.plan.geobox, job.scene.aoi)].reset_index(drop=True)
+        table.attrs["notes"] = notes
+    return table
 
 
 def left_shift_px(before: DateLayer, after: DateLayer) -> float:
@@ -204,9 +220,10 @@ def _draw_all(job: Answered, rasters: Mapping[int, AnswerRasters]) -> list[Path]
     previews = []
     for channel in job.names.channels():
         probability = rasters[channel.number].probability
+        mask = rasters[channel.number].mask if job.spec.queries[channel.query].scene_part else None
         if channel.pair not in readers:
             readers[channel.pair] = SceneReader(job.scene.stack, probability, dates=job.scene.pairs[channel.pair])
-        previews.append(_draw(job, channel, readers[channel.pair].of(probability)))
+        previews.append(_draw(job, channel, readers[channel.pair].of(probability, mask)))
     return previews
 
 

@@ -29,7 +29,7 @@ from geomtrs.models import catalog
 from geomtrs.naming import names
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
-from geomtrs.scene import JobPlan, open_scene, plan_scene, tiles_line
+from geomtrs.scene import JobPlan, asked_lines, open_scene, plan_scene, tiles_line
 from geomtrs.spec import DateSource, JobSpec, Options, job_spec
 from geomtrs.state import JobState, begin, blocks_folder, end, hidden, read_state
 from tiling.engine import EngineSettings
@@ -145,6 +145,8 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
         with clock.part("open images"):
             scene = open_scene(spec, asked.card)
         on_event(Stage("scene", f"scene   {scene.line}"))
+        for line in asked_lines(spec.queries):
+            on_event(Stage("asked", line))
         device = asked.device
         state = JobState(
             spec,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geomtrs.errors import QueryError
+from geomtrs.grammar import ScenePart, read
 
 MAX_CHARACTERS = 512
 SLUG_CHARACTERS = 40
@@ -31,12 +32,14 @@ class Query:
 
     text  the sentence; white space around it is dropped
     name  what files and layers are called after, instead of the sentence
+    whole  ask it tile by tile as it stands, words about the scene among the others (--scope tile)
 
     Raises QueryError when either is empty, too long or holds control characters.
     """
 
     text: str
     name: str | None = None
+    whole: bool = False
 
     def __post_init__(self) -> None:
         """Check both texts; nobody checks again."""
@@ -54,13 +57,17 @@ class Query:
         return slug or f"query-{hashlib.blake2b(label.encode(), digest_size=4).hexdigest()}"
 
     @property
-    def scene_part(self) -> None:
-        """Words about the whole scene (rank, size, number, place); none is understood yet."""
-        return None
+    def scene_part(self) -> ScenePart:
+        """Words about the whole scene (rank, size, number, place): what is kept of the finished polygons."""
+        return ScenePart() if self.whole else read(self._composed)[1]
 
     @property
     def model_text(self) -> str:
         """What the model is asked: the sentence without its scene part, in composed Unicode, single spaces."""
+        return self._composed if self.whole else read(self._composed)[0]
+
+    @property
+    def _composed(self) -> str:
         return " ".join(unicodedata.normalize("NFC", self.text).split())
 
     @property
@@ -71,9 +78,10 @@ class Query:
             return False
         return not _FOREIGN.search(words) or bool(_ENGLISH.search(words))
 
-    def to_dict(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, str | bool | None]:
         """As run.json keeps it."""
-        return {"text": self.text, "name": self.name}
+        whole: dict[str, str | bool | None] = {"whole": True} if self.whole else {}
+        return {"text": self.text, "name": self.name, **whole}
 
 
 def parse_queries(sentences: Sequence[str | Query], file: str | Path | None = None) -> tuple[Query, ...]:

@@ -44,7 +44,7 @@ def write_record(job: Answered, written: Written, state: JobState, device: Devic
         plan=_plan(job),
         device=device.to_dict(),
         queries=[
-            QueryAnswer(query.text, query.model_text, layer, written.polygons[layer])
+            QueryAnswer(query.text, query.model_text, str(query.scene_part), layer, written.polygons[layer])
             for query, layer in zip(job.spec.queries, job.names.layers, strict=True)
         ],
         coverage=written.coverage,

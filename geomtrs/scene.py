@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 
 from geomtrs import dates as dating
+from geomtrs.errors import QueryError
 from geomtrs.inputs import date_of
 from geomtrs.models.base import ModelCard, TileSpec
+from geomtrs.query import Query
 from geomtrs.spec import JobSpec
 from tiling.aoi import read_aoi
 from tiling.grid import geobox_to_dict, ground_resolution_m
@@ -104,10 +107,16 @@ def tiles_line(plan: Plan) -> str:
     return f"{plan.tile_count} of {plan.tile_px} px, halo {plan.halo_px} px · {len(plan.blocks)} blocks"
 
 
+def asked_lines(queries: Sequence[Query]) -> list[str]:
+    """What was understood of each sentence that has words about the scene: asked "new buildings" · kept largest 1."""
+    return [f"asked   “{query.model_text}” · {query.scene_part}" for query in queries if query.scene_part]
+
+
 def open_scene(spec: JobSpec, card: ModelCard) -> Scene:
     """The images of a spec on one grid. Raises SourceError or GridError where they cannot be."""
     aoi = read_aoi(spec.aoi, CRS(spec.aoi_crs) if spec.aoi_crs else None) if spec.aoi is not None else None
     stack = open_stack(spec.images, stack_options(spec), aoi)
+    _refuse_limits_without_ground(spec, stack)
     found = tuple(date_of(files) for files in spec.images)
     dates = spec.dates or tuple(date.text for date in found)
     notes = (
@@ -116,6 +125,7 @@ def open_scene(spec: JobSpec, card: ModelCard) -> Scene:
         *dating.order_notes(dates),
         *(() if spec.pixels else _resolution_notes(stack, card.tile_spec)),
         *_language_notes(spec, card),
+        *_neighbour_notes(spec.queries),
     )
     return Scene(stack, aoi, dates, dating.pairs(len(dates), spec.pairs), tuple(dict.fromkeys(notes)))
 
@@ -183,3 +193,28 @@ def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
         for query in spec.queries
         if not query.seems_english
     )
+
+
+_NEIGHBOURS = re.compile(
+    r"\b(beside|next to|between|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
+)
+
+
+def _neighbour_notes(queries: Sequence[Query]) -> tuple[str, ...]:
+    """Words that need a neighbour stay with the model, which sees a tile and its halo."""
+    words = sorted({word.lower() for query in queries for word in _NEIGHBOURS.findall(query.model_text)})
+    return (f"“{', '.join(words)}” is judged within a tile and its surroundings",) if words else ()
+
+
+def _refuse_limits_without_ground(spec: JobSpec, stack: Stack) -> None:
+    """Raises QueryError for an area in m² where pixels have none."""
+    if stack.geobox.crs is not None:
+        return
+    for query in spec.queries:
+        if query.scene_part.least or query.scene_part.most:
+            raise QueryError(
+                f"“{query.text}”",
+                found="a size on the ground, and pictures without a CRS",
+                wanted="a rank or a place, or images with a CRS",
+                remedy="leave the size out, name the CRS with --assume-crs, or ask with --scope tile",
+            )

@@ -18,6 +18,7 @@ from geomtrs.query import Query, parse_queries
 Alpha = Literal["auto", "yes", "no"]
 Resampling = Literal["bilinear", "cubic", "nearest"]
 Registration = Literal["check", "translation", "off"]
+Scope = Literal["scene", "tile"]
 Format = Literal["gpkg", "shp", "parquet", "fgb", "geojson"]
 
 
@@ -38,6 +39,7 @@ class Options(TypedDict, total=False):
     """What can be said beside images, sentence and folder; the fields of JobSpec and RunSettings tell more."""
 
     queries: str | os.PathLike[str] | None
+    scope: Scope
     dates: str | Sequence[str | None] | None
     pairs: Pairing
     model: str
@@ -236,6 +238,10 @@ def job_spec(
     _no_unknown(told, set(Options.__annotations__))
     sentences = [query] if isinstance(query, str | Query) else list(query)
     told["queries"] = parse_queries(sentences, told.get("queries"))
+    scope = told.pop("scope", None) or "scene"
+    _one_of("scope", scope, get_args(Scope))
+    if scope == "tile":
+        told["queries"] = tuple(replace(one, whole=True) for one in told["queries"])
     told["images"] = tuple(_files(date) for date in images)
     if told.get("dates") is not None:
         told["dates"] = parse(told["dates"], len(told["images"]))

@@ -50,6 +50,10 @@ def detect(
         typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
     ] = None,
     queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
+    scope: Annotated[
+        str,
+        typer.Option(help="scene: apply words of rank, size and place; tile: ask them too.", rich_help_panel=_ANSWER),
+    ] = "scene",
     out: Out = "geomtrs-out",
     date: DateFiles = None,
     dates: Annotated[
@@ -123,12 +127,14 @@ def detect(
 
     [bold]geomtrs detect 2019.tif 2023.tif -q "new water" -q "felled trees" -o out/ --format shp --aoi 11.2,46.1,11.4,46.2[/bold]
 
+    [bold]geomtrs detect 2019.tif 2023.tif -q "the two largest new buildings over 500 m² in the north" -o out/[/bold]
+
     [bold]geomtrs detect --date t1_a.tif,t1_b.tif --date t2_a.tif,t2_b.tif -q "new houses" -o out/[/bold]
     """
     from geomtrs.job import detect as run
 
     options: dict[str, Any] = {  # Any: values of every option
-        "queries": queries, "dates": dates, "pairs": pairs, "bands": bands, "nodata": nodata, "alpha": alpha,
+        "queries": queries, "scope": scope, "dates": dates, "pairs": pairs, "bands": bands, "nodata": nodata, "alpha": alpha,
         "assume_crs": assume_crs, "aoi": aoi, "aoi_crs": aoi_crs, "cloud_masks": [m or None for m in cloud_mask or ()],
         "register": register, "max_shift_px": max_shift, "resampling": resampling, "pixels": pixels, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -76,18 +77,20 @@ class SceneReader:
     stack        the dates
     probability  the probability raster of the answer, on the stack's grid
     dates        which two dates are before and after
+    mask         the mask of the answer, where words about the scene left some of it out; what it has not is not shown
     max_px       the longer side of a look is at most this
     """
 
     stack: Stack
     probability: Path
     dates: tuple[int, int] = (0, 1)
+    mask: Path | None = None
     max_px: int = 1024
     _whole: list[NDArray[np.uint8]] = field(default_factory=list, repr=False, compare=False)
 
-    def of(self, probability: Path) -> SceneReader:
+    def of(self, probability: Path, mask: Path | None = None) -> SceneReader:
         """A reader of another answer about the same dates, which are not read again for the whole scene."""
-        return replace(self, probability=probability)
+        return replace(self, probability=probability, mask=mask)
 
     def whole(self) -> Look:
         """The whole scene."""
@@ -123,10 +126,16 @@ class SceneReader:
 
     def _look(self, window: Window, pixels: NDArray[np.uint8]) -> Look:
         factor = self._factor(window.height, window.width)
-        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), may_lack_place(), rasterio.open(self.probability) as raster:
+        with ExitStack() as opened:
+            opened.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
+            opened.enter_context(may_lack_place())
+            raster = opened.enter_context(rasterio.open(self.probability))
+            mask = opened.enter_context(rasterio.open(self.mask)) if self.mask else None
 
             def answer(piece: Window) -> NDArray[np.uint8]:
                 values: NDArray[np.uint8] = raster.read(window=piece)
+                if mask is not None:
+                    values[mask.read(window=piece) == 0] = 0
                 return values
 
             probability = reduce_pieces(answer, window, factor, largest_of)[0]

@@ -18,11 +18,13 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from geomtrs.outputs.publish import publish
 from geomtrs.outputs.style import ANSWER_COLOUR, mask_qml, probability_qml
 from geomtrs.outputs.vector import measure
+from tiling.grid import window_geobox
 from tiling.ground import apply_affine
 from tiling.mosaic import RasterSpec, coverage_windows, windows, write_cog
 from tiling.plan import Plan
@@ -84,12 +86,14 @@ def write_answer(
     threshold: int,
     slug: str | None = None,
     span: str | None = None,
+    keep: NDArray[np.object_] | None = None,
 ) -> AnswerRasters:
     """probability.tif, mask.tif and a `.qml` beside each.
 
     query       number of the sentence in the store
     threshold   on stored values, see `stored_threshold`
     slug, span  parts of the names where there are several sentences or pairs of dates
+    keep        polygons that the mask is left with, where words about the scene chose among them; None = all
 
     Raises OutputError when a file cannot be written, StoreError when blocks are missing.
     """
@@ -102,7 +106,7 @@ def write_answer(
     parts = ((answer.window, answer.probability) for answer in windows(store, plan, query))
     with may_lack_place():
         write_cog(probability, plan.geobox, parts, spec=spec)
-    write_mask(mask, probability, plan.geobox, sentence=sentence, threshold=threshold, tags=tags)
+    write_mask(mask, probability, plan.geobox, sentence=sentence, threshold=threshold, tags=tags, keep=keep)
     styles = (mask.with_suffix(".qml"), probability.with_suffix(".qml"))
     for path, text in zip(styles, (mask_qml(sentence), probability_qml(sentence)), strict=True):
         publish(path, text.encode())
@@ -117,8 +121,12 @@ def write_mask(
     sentence: str,
     threshold: int,
     tags: Mapping[str, str] | None = None,
+    keep: NDArray[np.object_] | None = None,
 ) -> None:
-    """mask.tif of a finished probability raster: 1 from the threshold on, 0 below, 255 where not observed."""
+    """mask.tif of a finished probability raster: 1 from the threshold on, 0 below, 255 where not observed.
+
+    keep  polygons, (N,) in coordinates of the grid: what lies in none of them is 0 as well; None = no such choice
+    """
     spec = RasterSpec(
         dtype="uint8",
         nodata=UNOBSERVED,
@@ -128,7 +136,8 @@ def write_mask(
         tags={**(tags or {}), "GEOMTRS_THRESHOLD": f"{threshold / FULL:g}"},
     )
     with may_lack_place(), rasterio.open(probability) as raster:
-        write_cog(path, geobox, _masked(raster, threshold), spec=spec)
+        parts = _masked(raster, threshold)
+        write_cog(path, geobox, parts if keep is None else _chosen(parts, geobox, keep), spec=spec)
 
 
 def write_coverage(path: Path, *, store: BlockStore, plan: Plan, dates: int) -> tuple[CoverageTotal, ...]:
@@ -181,6 +190,21 @@ def _masked(raster: rasterio.DatasetReader, threshold: int) -> Iterator[tuple[Wi
         stored = raster.read(1, window=window)
         mask = (stored >= threshold).astype(np.uint8)
         mask[stored == UNOBSERVED] = UNOBSERVED
+        yield window, mask
+
+
+def _chosen(
+    parts: Iterator[tuple[Window, NDArray[np.uint8]]], geobox: GeoBox, keep: NDArray[np.object_]
+) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
+    """The same parts of a mask, 0 instead of 1 at pixels whose middle lies in none of the polygons."""
+    tree = shapely.STRtree(keep)
+    for window, mask in parts:
+        place = window_geobox(geobox, window)
+        near = keep[np.sort(tree.query(place.extent.geom))] if len(keep) else keep
+        inside = np.zeros(mask.shape, np.uint8)
+        if len(near):
+            rasterize(list(near), out=inside, transform=place.affine, default_value=1)
+        mask[(mask == 1) & (inside == 0)] = 0
         yield window, mask
 
 

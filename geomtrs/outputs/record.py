@@ -65,6 +65,7 @@ class QueryAnswer:
 
     text: str
     model_text: str
+    kept: str  # of the finished polygons, by words about the scene; empty where there were none
     layer: str
     polygons: int
 

@@ -133,7 +133,7 @@ def finished_run(
         stack={"layers": []},
         plan={"id": work.id, "blocks": len(work.blocks)},
         device={"name": "cpu"},
-        queries=[QueryAnswer(SENTENCE, SENTENCE, "changes", len(frame))],
+        queries=[QueryAnswer(SENTENCE, SENTENCE, "", "changes", len(frame))],
         coverage=totals,
         timing_s={"total": 1.23456},
         outputs=outputs,

@@ -1,0 +1,305 @@
+"""Words about the whole scene: rank, size, number and place; written into sentences and read out of them.
+
+A sentence is about the scene, a model sees a tile (product.md §2). `read` takes such words out of what the model is
+asked and says what to keep of the finished polygons; `write` puts them in, for training data. What it is not sure of
+it leaves in: "the largest city's airport", "a two-lane road" and "in the north of the lake" reach the model whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+ACRE_M2, SQUARE_FOOT_M2 = 4046.8564224, 0.09290304  # international acre and foot
+
+_UNITS: tuple[tuple[str, float], ...] = (
+    (r"km²|km2|sq\.? ?km|square (?:kilomet(?:re|er)s?)", 1e6),
+    (r"m²|m2|sq\.? ?m|sqm|square (?:met(?:re|er)s?)", 1.0),
+    (r"ha|hectares?", 1e4),
+    (r"acres?|ac", ACRE_M2),
+    (r"ft²|ft2|sq\.? ?ft|sqft|square (?:foot|feet)", SQUARE_FOOT_M2),
+)
+_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)  # fmt: skip
+_ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
+_LARGEST = ("largest", "biggest", "greatest", "most extensive")
+_SMALLEST = ("smallest", "tiniest", "least extensive")
+
+_NUMBER = rf"(?:\d{{1,3}}(?:[ ,]\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
+_UNIT = "|".join(pattern for pattern, _ in _UNITS)
+_AREA = rf"{_NUMBER} ?(?:{_UNIT})(?![\w²])"
+_LEAD = (
+    r"(?:,? ?\b(?:(?:that|which) (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?)|"
+    r"(?:with|having) an? (?:area|size|footprint)(?: of)?|of|covering|measuring|sized))?"
+)
+_TAIL = r"(?: in (?:area|size)| each| large| big)?"
+# Phrase → (which limit, whether the limit itself is kept).
+_COMPARED: tuple[tuple[str, str, bool], ...] = (
+    (r"at least|no (?:smaller|less) than|not (?:smaller|less) than|a minimum of", "least", True),
+    (r"at most|up to|no (?:larger|bigger|more) than|not (?:larger|bigger|more) than|a maximum of", "most", True),
+    (r"over|above|exceeding|in excess of|(?:larger|bigger|greater|more) than", "least", False),
+    (r"under|below|(?:smaller|less) than", "most", False),
+)
+
+_COMPASS = ("north", "south", "east", "west")
+_POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
+_PICTURE = r"(?P<tb>upper|lower|top|bottom)?[- ]?(?P<lr>left|right)?"
+_MIDDLE = r"(?P<mid>cent(?:re|er)|middle)"
+_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge))?"
+_SCENE = r"(?: of (?:the )?(?:whole )?(?:image|images|scene|picture|map|area|photo|site|frame))?"
+_PLACE = re.compile(
+    r",? ?\b(?:(?:located|situated|lying) )?(?:in|on|at|within|across) the "
+    rf"(?:{_MIDDLE}|{_POINT}|{_PICTURE}){_PART}{_SCENE}"
+    r"(?=$|[,.;:?!]| (?:that|which|and (?:over|under|at|larger|smaller)|over|under|above|below|larger|bigger|smaller|"
+    r"with an area|of (?:more|less|at)|at (?:least|most)|between \d)\b)"
+)
+_SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
+
+_OPENER = (
+    r"(?:(?:please )?(?:show|find|mark|map|highlight|segment|outline|detect|give|where (?:is|are)|which (?:is|are)|"
+    r"i am looking for)(?: me)? )?"
+)
+_COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
+_SUPERLATIVE = "|".join((*_LARGEST, *_SMALLEST))
+_RANK = re.compile(
+    rf"^(?P<open>{_OPENER})(?:the )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
+    rf"(?P<rank>{_SUPERLATIVE})(?: (?P<after>{_COUNT}))?(?: (?P<of>of)(?: all)?(?: the)?)? (?P<rest>.+)$"
+)
+_TRAILING_RANK = re.compile(
+    rf",? (?:that|which) (?:is|are|was|were) (?:the )?(?:(?P<before>{_COUNT}) )?(?P<rank>{_SUPERLATIVE})$"
+)
+_SURELY = re.compile(rf"^(?P<open>{_OPENER})(?:the |any |only )?(?P<count>{_COUNT}) (?P<rest>.+)$")
+_SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of"}
+# Where the head of a sentence ends: "the largest new building | near the river".
+_HEAD_ENDS = re.compile(
+    r"\b(?:that|which|who|in|on|at|near|by|along|beside|between|from|to|into|with|without|of|over|under|built|and|where|"
+    r"visible|present|replaced|turned|converted)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An area in m²; `inclusive` keeps what is exactly as large."""
+
+    area_m2: float
+    inclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A part of the scene, by its bounds: north or south, east or west, upper or lower, left or right; or the middle.
+
+    vertical, horizontal  "north", "south", "upper", "lower" / "east", "west", "left", "right"; None = all of it
+    share                 of the height and width that counts, from that side; the middle is as wide, in the centre
+    """
+
+    vertical: str | None = None
+    horizontal: str | None = None
+    share: float = 0.5
+
+    @property
+    def middle(self) -> bool:
+        """Neither side is named."""
+        return self.vertical is None and self.horizontal is None
+
+    def __str__(self) -> str:
+        """As a person would say it."""
+        if self.middle:
+            return "in the middle" + {1 / 3: " third", 1 / 4: " quarter"}.get(self.share, "")
+        both = self.vertical is not None and self.horizontal is not None
+        side = ("-" if self.vertical in _COMPASS else " ").join(s for s in (self.vertical, self.horizontal) if s)
+        part = {1 / 3: "third", 1 / 4: "quarter"}.get(self.share, "corner" if both else "half")
+        return f"in the {side} {part}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePart:
+    """What to keep of the polygons of a scene, in this order: place and limits, then the rank.
+
+    largest   keep the largest by area (True), the smallest (False), the most probable (None with a count)
+    count     how many of them; None = all
+    skip      how many come before ("the second largest": 1)
+    """
+
+    least: Limit | None = None
+    most: Limit | None = None
+    place: Place | None = None
+    largest: bool | None = None
+    count: int | None = None
+    skip: int = 0
+
+    def __bool__(self) -> bool:
+        """Something is to be left out."""
+        return self != ScenePart()
+
+    def __str__(self) -> str:
+        """What was understood: `kept area_m2 > 500 · largest 1`."""
+        told = [str(self.place)] if self.place else []
+        for limit, sign in ((self.least, ">"), (self.most, "<")):
+            if limit is not None:
+                told.append(f"area_m2 {sign}{'=' if limit.inclusive else ''} {limit.area_m2:g}")
+        if self.count is not None:
+            kind = {True: "largest", False: "smallest", None: "surest"}[self.largest]
+            told.append(f"{kind} {self.count}" if not self.skip else f"{_ORDINALS[self.skip + 1]} {kind}")
+        return f"kept {' · '.join(told)}" if told else ""
+
+
+def read(sentence: str) -> tuple[str, ScenePart]:
+    """What the model is asked, and what is kept of its polygons; nothing understood leaves the sentence as it is."""
+    text = _spaced(sentence)
+    part = ScenePart()
+    text, part = _read_place(text, part)
+    text, part = _read_sizes(text, part)
+    text, part = _read_place(text, part)  # "over 500 m² in the north": now it ends the sentence
+    text, part = _read_rank(text, part)
+    text = _spaced(text).strip(" ,;:")
+    if not part or not re.search(r"\w", re.sub(r"\b(?:the|all|any|and)\b", "", text.lower())):
+        return _spaced(sentence), ScenePart()
+    return text, part
+
+
+def write(head: str, part: ScenePart) -> str:
+    """A sentence that asks for `head` ("new buildings", without an article) and keeps `part`; `read` gives both back.
+
+    A rank of one asks for a singular head, a count for a plural one: grammar is the caller's.
+    """
+    words = ["the"]
+    if part.count is not None:
+        kind = {True: "largest", False: "smallest", None: ""}[part.largest]
+        number = _ORDINALS[part.skip + 1] if part.skip else ("" if part.count == 1 else _spelled(part.count))
+        words += [word for word in (number, kind) if word]
+    text = " ".join([*words, head])
+    for limit, (exact, beyond) in ((part.least, ("at least", "over")), (part.most, ("at most", "under"))):
+        if limit is not None:
+            text += f" {exact if limit.inclusive else beyond} {limit.area_m2:.12g} m²"
+    if part.place is not None:
+        text += f" {part.place}"
+    return text
+
+
+def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
+    for match in _PLACE.finditer(text.lower()):
+        found = _place_of(match)
+        if found is not None and part.place is None:
+            return f"{text[: match.start()]} {text[match.end() :]}", replace(part, place=found)
+    return text, part
+
+
+def _place_of(match: re.Match[str]) -> Place | None:
+    """None where the words say no more than "in the"."""
+    which = (match["part"] or "").strip()
+    share = _SHARES.get(which, 0.5)
+    if match["mid"]:
+        return Place(share=share)
+    vertical, horizontal = match["ns"], match["ew"]
+    if vertical or horizontal:
+        return Place(vertical, horizontal, share) if which or not match["ern"] else None
+    vertical = {"top": "upper", "bottom": "lower"}.get(match["tb"] or "", match["tb"])
+    horizontal = match["lr"]
+    bare = match["tb"] in ("upper", "lower") and not horizontal and not which
+    # A quarter with two sides named is the corner: a half of each.
+    corner = vertical and horizontal and which == "quarter"
+    return None if bare or not (vertical or horizontal) else Place(vertical, horizontal, 0.5 if corner else share)
+
+
+def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
+    between = re.search(
+        rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}",
+        text,
+        re.IGNORECASE,
+    )
+    if between:
+        low, unit, high, last = between.groups()
+        part = replace(part, least=Limit(_area(low, unit or last)), most=Limit(_area(high, last)))
+        text = text[: between.start()] + " " + text[between.end() :]
+    for words, which, inclusive in _COMPARED:
+        found = re.search(rf"{_LEAD},? ?\b(?:{words}) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}", text, re.IGNORECASE)
+        if found and getattr(part, which) is None:
+            limit = Limit(_area(found[1], found[2]), inclusive)
+            part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
+            text = _without(text, found)
+    found = re.search(
+        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT})(?![\w²]) (?:or|and) (more|larger|bigger|less|smaller)\b",
+        text,
+        re.IGNORECASE,
+    )
+    if found:
+        limit = Limit(_area(found[1], found[2]))
+        less = found[3].lower() in ("less", "smaller")
+        part = replace(part, most=limit) if less else replace(part, least=limit)
+        text = _without(text, found)
+    return text, part
+
+
+def _without(text: str, found: re.Match[str]) -> str:
+    """The text without what was found, and without the "and" or "but" that bound it."""
+    before = re.sub(r"(?:,| and| but)+$", "", text[: found.start()])
+    after = re.sub(r"^ (?:and|but)\b", "", text[found.end() :])
+    return f"{before} {after}"
+
+
+def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
+    trailing = _TRAILING_RANK.search(text.lower())
+    if trailing:
+        count = _count(trailing["before"]) if trailing["before"] else 1
+        return text[: trailing.start()], replace(part, largest=trailing["rank"] in _LARGEST, count=count)
+    match = _RANK.match(text.lower())
+    if match:
+        rest = text[match.start("rest") :]
+        named = match["before"] or match["after"]
+        head, plural = _head(rest)
+        # "The largest of the new buildings" is one, "the largest new buildings" does not say how many.
+        if not head or (plural and not named and not match["of"]) or head.lower() in _SHARES_OF_SOMETHING:
+            return text, part
+        count = _count(named) if named else 1
+        skip = _ORDINALS.index(match["ordinal"]) - 1 if match["ordinal"] else 0
+        opener = text[: match.end("open")]
+        return f"{opener}the {rest}", replace(part, largest=match["rank"] in _LARGEST, count=count, skip=skip)
+    match = _SURELY.match(text.lower())
+    if match and _count(match["count"]) > 1:
+        rest = text[match.start("rest") :]
+        head, plural = _head(rest)
+        if head and plural:
+            return f"{text[: match.end('open')]}the {rest}", replace(part, count=_count(match["count"]))
+    return text, part
+
+
+def _head(rest: str) -> tuple[str, bool]:
+    """The noun phrase that begins here and whether it is a plural; "" where it only belongs to another ("city's")."""
+    end = _HEAD_ENDS.search(rest.lower())
+    head = rest[: end.start()] if end else rest
+    head = head.strip(" ,.;:?!")
+    if re.search(r"['’]s\b|s['’]", head):
+        return "", False
+    last = head.split()[-1].lower() if head else ""
+    if last.endswith("ed") and len(head.split()) > 1:
+        last = head.split()[-2].lower()
+    return head, last.endswith("s") and not last.endswith(("ss", "us"))
+
+
+def _area(number: str, unit: str) -> float:
+    """In m²."""
+    factor = next(size for pattern, size in _UNITS if re.fullmatch(pattern, unit.lower()))
+    return _value(number) * factor
+
+
+def _value(number: str) -> float:
+    text = number.lower().replace(",", "").replace(" ", "")
+    if text[0].isdigit():
+        return float(text)
+    said = {"half": 0.5, "halfa": 0.5, "halfan": 0.5, "aquarterofa": 0.25, "aquarterofan": 0.25, "a": 1.0, "an": 1.0}
+    return said[text] if text in said else float(_WORDS.index(text))
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isdigit() else _WORDS.index(text.lower())
+
+
+def _spelled(count: int) -> str:
+    return _WORDS[count] if count < len(_WORDS) else str(count)
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.replace("’", "’").split())

@@ -1,0 +1,144 @@
+"""Words about the scene: what is read of a sentence, what is left to the model, and that writing and reading agree."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geomtrs.data.expressions import all_expressions
+from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, read, write
+
+LARGEST = ScenePart(largest=True, count=1)
+
+
+def over(area_m2: float) -> ScenePart:
+    return ScenePart(least=Limit(area_m2, inclusive=False))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "asked", "part"),
+    [
+        ("the largest new building", "the new building", LARGEST),
+        ("The Biggest new building", "the new building", LARGEST),
+        ("the largest of the new buildings", "the new buildings", LARGEST),
+        ("the new building that is the largest", "the new building", LARGEST),
+        ("the two smallest ponds that appeared", "the ponds that appeared", ScenePart(largest=False, count=2)),
+        ("show me the 3 largest new roofs", "show me the new roofs", ScenePart(largest=True, count=3)),
+        ("the second largest new building", "the new building", ScenePart(largest=True, count=1, skip=1)),
+        ("the two new houses", "the new houses", ScenePart(count=2)),
+        ("the new buildings over 500 m²", "the new buildings", over(500)),
+        ("new buildings larger than 500 square metres", "new buildings", over(500)),
+        ("new buildings of more than 1,500 sq m", "new buildings", over(1500)),
+        ("fields over 2.5 ha that disappeared", "fields that disappeared", over(25000)),
+        ("new fields over 3 acres", "new fields", over(3 * ACRE_M2)),
+        ("new houses over 1,000 sq ft", "new houses", over(1000 * SQUARE_FOOT_M2)),
+        ("lakes over 2 km² that appeared", "lakes that appeared", over(2e6)),
+        ("new fields of at least half a hectare", "new fields", ScenePart(least=Limit(5000))),
+        ("new fields of 2 ha or more", "new fields", ScenePart(least=Limit(20000))),
+        ("new huts under 30 m2", "new huts", ScenePart(most=Limit(30, inclusive=False))),
+        ("ponds between 1 and 2 ha that dried up", "ponds that dried up", ScenePart(Limit(1e4), Limit(2e4))),
+        ("the new buildings in the northern half", "the new buildings", ScenePart(place=Place("north"))),
+        ("new water in the upper left", "new water", ScenePart(place=Place("upper", "left"))),
+        ("felled trees in the south-west", "felled trees", ScenePart(place=Place("south", "west"))),
+        ("new roads at the bottom of the image", "new roads", ScenePart(place=Place("lower"))),
+        ("new roads in the centre of the scene", "new roads", ScenePart(place=Place())),
+        ("what changed in the eastern third", "what changed", ScenePart(place=Place(None, "east", 1 / 3))),
+        (
+            "the two largest new buildings over 500 m² in the north",
+            "the new buildings",
+            ScenePart(least=Limit(500, inclusive=False), place=Place("north"), largest=True, count=2),
+        ),
+    ],
+)
+def test_words_about_the_scene_are_taken_out_and_understood_b8(sentence: str, asked: str, part: ScenePart) -> None:
+    assert read(sentence) == (asked, part)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "the largest city's airport",
+        "a two-lane road",
+        "the two lane road that was built",
+        "new houses in the north of the river",
+        "solar panels on the left side of the road",
+        "trees felled in the middle of the field",
+        "houses over 500 m from the road",
+        "the northern suburbs that grew",
+        "the three-storey buildings",
+        "the buildings near the largest lake",
+        "new houses in Upper Left Street",
+        "the largest part of the forest that was cleared",
+        "the bridge over the river",
+        "the changes between the two images",
+        "{n} visible only in the second image",
+        "the largest",
+        "over 500 m²",
+        "a swimming pool with 25 m lanes",
+    ],
+)
+def test_a_sentence_that_merely_contains_such_a_word_is_not_cut_b9(sentence: str) -> None:
+    assert read(sentence) == (sentence, ScenePart())
+
+
+def test_no_sentence_that_training_writes_without_such_words_is_cut_b9() -> None:
+    cut = [e.text for e in all_expressions() if read(e.text)[1]]
+    assert cut == []
+
+
+areas = st.floats(0.5, 1e6).map(lambda x: float(f"{x:.6g}"))
+limits = st.builds(Limit, areas, st.booleans())
+shares = st.sampled_from([1 / 2, 1 / 3, 1 / 4])
+one_side = st.one_of(
+    st.builds(Place, st.sampled_from(["north", "south", "upper", "lower"]), st.none(), shares),
+    st.builds(Place, st.none(), st.sampled_from(["east", "west", "left", "right"]), shares),
+)
+corners = st.one_of(
+    st.builds(Place, st.sampled_from(["north", "south"]), st.sampled_from(["east", "west"])),
+    st.builds(Place, st.sampled_from(["upper", "lower"]), st.sampled_from(["left", "right"])),
+)
+places = st.one_of(one_side, corners, st.builds(Place, st.none(), st.none(), shares))
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> tuple[str, ScenePart]:
+    """A head in the number that its rank wants, and what is kept."""
+    things = draw(st.sampled_from(["building", "house", "pond", "road", "swimming pool", "solar panel"]))
+    largest, count, skip = draw(st.sampled_from([None, True, False])), draw(st.none() | st.integers(1, 30)), 0
+    if largest is None and count == 1:
+        count = None
+    if count is None:
+        largest = None
+    if largest is not None and count == 1:
+        skip = draw(st.integers(0, 3))
+    plural = count != 1
+    head = f"new {things}{'s' if plural else ''}"
+    least, most, place = draw(st.none() | limits), draw(st.none() | limits), draw(st.none() | places)
+    return head, ScenePart(least, most, place, largest, count, skip)
+
+
+@given(asked())
+def test_what_is_written_is_read_as_the_same_b9(case: tuple[str, ScenePart]) -> None:
+    head, part = case
+    text, found = read(write(head, part))
+    assert text.removeprefix("the ") == head
+    for mine, theirs in ((found.least, part.least), (found.most, part.most)):
+        assert (mine is None) == (theirs is None)
+        if mine is not None and theirs is not None:
+            assert math.isclose(mine.area_m2, theirs.area_m2, rel_tol=1e-9)
+            assert mine.inclusive == theirs.inclusive
+    assert (found.place, found.largest, found.count, found.skip) == (part.place, part.largest, part.count, part.skip)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    asked_text, part = read(text)
+    assert part or asked_text == " ".join(text.replace("’", "’").split())
+
+
+def test_what_was_understood_reads_as_a_line() -> None:
+    _, part = read("the largest new building over 500 m² in the north")
+    assert str(part) == "kept in the north half · area_m2 > 500 · largest 1"
