@@ -27,3 +27,7 @@ class JobError(GeomtrsError, RuntimeError):
 
 class MissingExtra(GeomtrsError, ImportError):  # noqa: N818 - reads as what is the case
     """An optional part is not installed; the remedy is the pip line."""
+
+
+class DataError(GeomtrsError, ValueError):
+    """Training or test data that cannot be read by its rules, or written so that they read it back."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import demo, detect, doctor, model, plan, verify
+from geomtrs.cli import data, demo, detect, doctor, model, plan, verify
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -39,6 +39,7 @@ app.command("resume")(plan.resume)
 app.command("rerun")(plan.rerun)
 app.command("verify")(verify.verify)
 app.add_typer(model.app, name="model")
+app.add_typer(data.app, name="data")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

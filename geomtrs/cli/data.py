@@ -1,0 +1,119 @@
+"""`geomtrs data info|pack`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from geomtrs.data.mtrefseg21k import Statistics
+
+app = typer.Typer(help="Data to train and test on: what a folder holds, and packing it.", no_args_is_help=True)
+
+SHOWN = 20  # broken entries of a split; the rest is counted
+
+
+@app.command("info")
+def info(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A split of MTRefSeg-21K, or the folder of several.")],
+    rule: Annotated[str, typer.Option(help="Whose way to find masks: training or evaluation.")] = "training",
+    json: Annotated[bool, typer.Option("--json", help="As one JSON object, a key for each split.")] = False,
+) -> None:
+    """Tell what a data set in the format of MTRefSeg-21K holds, and which of its files are not read.
+
+    [bold]geomtrs data info MTRefSeg-21K/[/bold]
+
+    [bold]geomtrs data info MTRefSeg-21K/val_FINAL_CLEAN --rule evaluation --json[/bold]
+    """
+    import json as json_
+
+    from geomtrs.data.mtrefseg21k import read_split, splits, statistics
+    from geomtrs.errors import DataError
+
+    found = splits(folder)
+    if not found:
+        there = "no folder with A and B" if folder.is_dir() else "no such folder"
+        raise DataError(folder, found=there, wanted="a split, or a folder of splits", remedy="name another folder")
+    documents = {}
+    for split in found:
+        facts = statistics(read_split(split, rule=rule))
+        documents[split.name] = {"rule": rule, **facts.to_dict()}
+        if not json:
+            _print_split(split.name, facts)
+    if json:
+        print(json_.dumps(documents, ensure_ascii=False))
+
+
+@app.command("pack")
+def pack(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Sets with A, B, mask, labelA, labelB and samples.jsonl.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+) -> None:
+    """Pack labelled pairs into one file that training maps into memory.
+
+    [bold]geomtrs data pack pairs/ -o pack/[/bold]
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from geomtrs.data.pairs import read_folder, write_pack
+    from geomtrs.errors import DataError
+
+    lists = sorted(folder.glob("*/samples.jsonl"))
+    total = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in lists)
+    if not total:
+        there = "no sample" if folder.is_dir() else "no such folder"
+        raise DataError(folder, found=there, wanted="sets with a samples.jsonl each", remedy="name another folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
+    console, silent = Console(stderr=True), not sys.stderr.isatty()
+    reading = track(read_folder(folder), "packing", total=total, console=console, disable=silent)
+    temporary = out.absolute().with_name(f".{out.absolute().name}.part")
+    try:
+        count = write_pack(temporary, iter(reading))
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    except (OSError, ValueError, KeyError, SyntaxError) as error:
+        raise DataError(
+            folder, found=f"{type(error).__name__}: {error}", wanted="planes and facts of every sample, and room for the pack",
+            remedy="mend that sample, or make room, and pack again",
+        ) from error  # fmt: skip
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    print(f"{out}: {count} samples, {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
+
+
+def _print_split(name: str, facts: Statistics) -> None:
+    print(name)
+    print(f"  pairs      {facts.pairs}")
+    words = "" if facts.words is None else ", of {0} to {2} words (mean {1:.1f})".format(*facts.words)
+    print(f"  sentences  {facts.sentences}{words}")
+    if facts.sizes:
+        print(f"  sizes      {_counts(facts.sizes)}")
+    if facts.mask_kinds:
+        print(f"  masks      {_counts(facts.mask_kinds)}")
+    if facts.mask_kinds.get("0/1"):
+        print("             the published code takes grey above 127, so it reads masks of 0 and 1 as empty")
+    if facts.empty_share is not None and facts.mask_share is not None:
+        print(
+            f"  empty      {facts.empty_share:.1%} of the sentences; a mask covers {facts.mask_share:.1%} in the mean"
+        )
+    print(f"  broken     {len(facts.broken)}")
+    for one in facts.broken[:SHOWN]:
+        print(f"    {one}")
+    if len(facts.broken) > SHOWN:
+        print(f"    and {len(facts.broken) - SHOWN} more; --json has them all")
+
+
+def _counts(counts: Mapping[str, int], shown: int = 5) -> str:
+    """`640 × 480 (12), 512 × 512 (3) and 7 others`."""
+    text = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:shown])
+    return text if len(counts) <= shown else f"{text} and {len(counts) - shown} others"

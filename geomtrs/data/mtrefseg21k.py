@@ -1,0 +1,649 @@
+"""MTRefSeg-21K and folders like it: pairs of pictures of any size, sentences about what changed, and their masks.
+
+A split is `A/<name>.jpg`, `B/<name>.jpg`, `masks/<id>/<i>.png` and `referring_expression/<id>.json`, an object with
+`sample_id`, `img_A`, `img_B`, `referring_expressions` and `mask` or `masks`. Without the last folder (how the data of
+the published stage 1 lie) each pair has the one sentence SENTENCE. The published code (arXiv 2606.00987) reads this
+by two rules, one in training and one in evaluation; both are here, and what they pass over in silence is listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import statistics as averages
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from geomtrs.errors import DataError, QueryError
+
+SENTENCE = "the changed area between the two images"  # of a pair without sentences of its own
+SPLITS = (
+    "train_FINAL_CLEAN", "val_FINAL_CLEAN", "NS_FINAL_CLEAN_train", "NS_FINAL_CLEAN_val", "RS_FINAL_CLEAN_train",
+    "RS_FINAL_CLEAN_val",
+)  # fmt: skip
+SENTENCES = "referring_expression"  # the folder of the JSON files
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")  # in the order they are looked for
+MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+PLAIN_MASK_SUFFIXES = (".png", ".tif", ".tiff")  # where there are no sentences
+ORIENTATION, SWAPPED_SIDES = 0x0112, (5, 6, 7, 8)  # the tag of EXIF, and its values for a camera held upright
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    Image.DecompressionBombError,
+)  # what Pillow raises of a damaged file
+
+# What Windows, macOS and Linux all take as the name of a file.
+FILE_NAME = re.compile(r'(?![. ])[^<>:"/\\|?*\x00-\x1f]{1,100}(?<![. ])')
+
+MaskKind = Literal["0/1", "0/255", "other"]
+
+
+class Rule(StrEnum):
+    """How masks are found, pictures named by default and samples called.
+
+    TRAINING is the default: its i-th sentence gets the i-th mask there is, so it finds masks under every fallback and
+    whatever they are called. EVALUATION wants a mask named i, does not look for a single mask under the name of the
+    JSON file, indexes a mask given as text by character, and cannot read `mask` as null or as an object.
+    """
+
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sentence about one pair; `mask` is None only in a split that has no folder of masks at all."""
+
+    name: str
+    before: Path
+    after: Path
+    mask: Path | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A file of a split that is passed over, or not read as it was probably meant: what was found and wanted."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in a split by one of the rules, in its order, and what is not read."""
+
+    samples: tuple[Sample, ...]
+    broken: tuple[Broken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a split holds; shares are of samples with a readable mask, None where there are none."""
+
+    pairs: int
+    sentences: int
+    sizes: Mapping[str, int]  # "width × height" to pairs, the most frequent first
+    words: tuple[int, float, int] | None  # a sentence: fewest, mean, most
+    mask_kinds: Mapping[str, int]  # MaskKind to files
+    empty_share: float | None  # samples whose mask is empty
+    mask_share: float | None  # mean over samples of the part of the picture that the mask covers
+    broken: tuple[Broken, ...]  # the listing's, and pictures that cannot be read or do not fit together
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON takes it."""
+        return asdict(self) | {"broken": [{"path": str(one.path), "reason": one.reason} for one in self.broken]}
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """A pair, a sentence and its mask, to be written: pictures (H, W, 3) uint8 or files, the mask (H, W) bool.
+
+    Triplets of one name are sentences about one pair, so their pictures must be the same.
+    """
+
+    name: str
+    before: NDArray[np.uint8] | Path
+    after: NDArray[np.uint8] | Path
+    mask: NDArray[np.bool_]
+    sentence: str
+
+
+def splits(root: Path) -> tuple[Path, ...]:
+    """The splits in a folder, the published ones first: `root` itself where it has A and B, else folders that have."""
+    if _is_split(root):
+        return (root,)
+    inside = root.iterdir() if root.is_dir() else ()
+    folders = [folder for folder in inside if folder.is_dir() and not folder.name.startswith(".")]
+    published = {name: place for place, name in enumerate(SPLITS)}
+    found = [folder for folder in folders if folder.name in published or _is_split(folder)]
+    return tuple(sorted(found, key=lambda folder: (published.get(folder.name, len(SPLITS)), folder.name)))
+
+
+def read_split(folder: Path, *, rule: str = Rule.TRAINING, split: str = "val") -> Listing:
+    """Samples of a split as the published reader of that rule lists them, names and order included.
+
+    By the rule of evaluation a folder without A, B and masks is taken for the root of several splits, and `split`
+    read; by that of training `split` means nothing. Raises DataError where there is no split, and, by the rule of
+    evaluation, at a JSON file whose list of masks is not one; QueryError for an unknown rule.
+    """
+    rule = _rule(rule)
+    root = _root(folder, rule, split)
+    reading = _with_sentences(root, rule) if (root / SENTENCES).is_dir() else _without_sentences(root)
+    found = tuple(reading)
+    return Listing(
+        tuple(one for one in found if isinstance(one, Sample)), tuple(one for one in found if isinstance(one, Broken))
+    )
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """(H, W), True where the mask is; raises DataError where it cannot be read.
+
+    The published rule is grey above 127, under which a mask of 0 and 1 is empty. Here a mask of 0 and 1 is read as it
+    was meant; `mask_kind` tells them apart.
+    """
+    return _truth(_grey(path))
+
+
+def mask_kind(path: Path) -> MaskKind:
+    """The values of a mask; one of zeros alone is read the same either way and counts as 0/255."""
+    return _kind(_grey(path))
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3), turned as its camera held it; raises DataError where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode[0] in "IF":
+                return np.repeat(_as_bytes(np.asarray(upright))[:, :, None], 3, axis=2)
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.array(upright.convert("RGB"))
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def statistics(listing: Listing) -> Statistics:
+    """Counts over a listing; opens every picture once for its size and reads every mask once."""
+    samples = listing.samples
+    shapes, bad_pictures = _measured_pictures(samples)
+    masks, bad_masks = _measured_masks(samples, shapes)
+    pairs = dict.fromkeys((sample.before, sample.after) for sample in samples)
+    sizes = Counter("{1} × {0}".format(*shapes[before]) for before, _ in pairs if before in shapes)
+    shares = [masks[sample.mask][1] for sample in samples if sample.mask in masks]
+    words = [len(sample.sentence.split()) for sample in samples]
+    return Statistics(
+        pairs=len(pairs),
+        sentences=len(samples),
+        sizes=dict(sizes.most_common()),
+        words=(min(words), averages.fmean(words), max(words)) if words else None,
+        mask_kinds=dict(Counter(kind for kind, _ in masks.values()).most_common()),
+        empty_share=shares.count(0) / len(shares) if shares else None,
+        mask_share=averages.fmean(shares) if shares else None,
+        broken=(*listing.broken, *bad_pictures, *bad_masks),
+    )
+
+
+def write_split(folder: Path, triplets: Iterable[Triplet]) -> int:
+    """Writes a split that both rules read back to the same triplets, and returns how many there are.
+
+    Masks are PNG of 0 and 255; pictures given as files of a suffix that is looked for are copied, others become PNG.
+    Everything is written beside `folder`, listed again by both rules, then renamed. Raises DataError where `folder`
+    holds something, a name cannot be that of a file, or pictures and masks do not fit; nothing is left behind then.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(folder, found="something there", wanted="a new folder", remedy="name another, or move it away")
+    folder = folder.absolute()
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for name in ("A", "B", "masks", SENTENCES):
+            (temporary / name).mkdir(parents=True)
+        count = _write(temporary, triplets)
+        for rule in Rule:
+            listing = read_split(temporary, rule=rule)
+            if len(listing.samples) != count or (listing.broken and count):
+                raise DataError(
+                    folder, found=f"{len(listing.samples)} samples by the rule of {rule}", wanted=f"{count} as written",
+                    remedy="check the disk, then write again",
+                )  # fmt: skip
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return count
+
+
+def dataset_base() -> type[object]:
+    """The class of torchgeo for data without geography where torchgeo can be imported, else that of torch."""
+    try:
+        from torchgeo.datasets import NonGeoDataset
+    except (ImportError, RuntimeError):  # the latter: a torchvision built for another torch
+        return Dataset
+    base: type[object] = NonGeoDataset
+    return base
+
+
+if TYPE_CHECKING:
+    _Base = Dataset[dict[str, Tensor | str]]
+else:
+    _Base = dataset_base()
+
+
+class ReferringPairs(_Base):
+    """A split as a map-style data set; satellite tiles and street photographs alike, each at its own size.
+
+    An item has `image1` and `image2` (3, H, W) uint8, `mask` (H, W) uint8 of 0 and 1 where there is one, `sentence` and
+    `name`. Sizes differ between items: collate one at a time, or bring them to one size by `transforms`, which is
+    given the item. A file that cannot be read raises DataError when its item is asked for.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        rule: str = Rule.TRAINING,
+        split: str = "val",
+        transforms: Callable[[dict[str, Tensor | str]], dict[str, Tensor | str]] | None = None,
+    ) -> None:
+        self.listing = read_split(Path(folder), rule=rule, split=split)
+        self.transforms = transforms
+
+    def __len__(self) -> int:
+        """Sentences, not pairs."""
+        return len(self.listing.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        sample = self.listing.samples[index]
+        item: dict[str, Tensor | str] = {
+            "image1": torch.from_numpy(read_picture(sample.before)).permute(2, 0, 1).contiguous(),
+            "image2": torch.from_numpy(read_picture(sample.after)).permute(2, 0, 1).contiguous(),
+            "sentence": sample.sentence,
+            "name": sample.name,
+        }
+        if sample.mask is not None:
+            item["mask"] = torch.from_numpy(read_mask(sample.mask).astype(np.uint8))
+        return item if self.transforms is None else self.transforms(item)
+
+
+def _rule(rule: str) -> Rule:
+    try:
+        return Rule(rule)
+    except ValueError as error:
+        raise QueryError("rule", found=repr(rule), wanted=" or ".join(Rule), remedy="name one of them") from error
+
+
+def _is_split(folder: Path) -> bool:
+    return (folder / "A").is_dir() and (folder / "B").is_dir()
+
+
+def _root(folder: Path, rule: Rule, split: str) -> Path:
+    if rule is Rule.EVALUATION and not all((folder / name).is_dir() for name in ("A", "B", "masks")):
+        folder /= split
+    if not (folder / SENTENCES).is_dir() and not (folder / "A").is_dir():
+        raise DataError(
+            folder, found=f"neither {SENTENCES} nor A", wanted="a split: A, B, masks and its sentences",
+            remedy="name the folder of one split",
+        )  # fmt: skip
+    return folder
+
+
+def _with_sentences(root: Path, rule: Rule) -> Iterator[Sample | Broken]:
+    files = sorted((root / SENTENCES).glob("*.json"), key=lambda file: file.name)
+    if not files:
+        yield Broken(root / SENTENCES, "found no JSON; wanted a file for each pair, or no such folder")
+    pictures = {side: _names(root / side) for side in "AB"}
+    for file in files:
+        yield from _read_file(file, pictures, rule)
+
+
+def _read_file(file: Path, pictures: Mapping[str, Collection[str]], rule: Rule) -> Iterator[Sample | Broken]:
+    """Samples of one pair, or the first reason why it has none, then sentences without a mask."""
+    root = file.parent.parent
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        yield Broken(file, f"found {type(error).__name__} ({error}); wanted JSON")
+        return
+    if not isinstance(facts, dict):
+        yield Broken(file, f"found {_described(facts)}; wanted an object")
+        return
+    sample_id = _text(facts, "sample_id", file.stem)
+    default = sample_id if rule is Rule.TRAINING else file.stem
+    pair = []
+    for side in "AB":
+        stem = _cut(_text(facts, f"img_{side}", default))
+        name = _look_up(stem, pictures[side], PICTURE_SUFFIXES)
+        if name is None:
+            yield Broken(file, _no_picture(side, stem, pictures[side]))
+            return
+        pair.append(root / side / name)
+    sentences = facts.get("referring_expressions")
+    if not sentences or not isinstance(sentences, (list, str)):
+        yield Broken(file, f"found {_described(sentences)} as referring_expressions; wanted a list of sentences")
+        return
+    if isinstance(sentences, str):
+        yield Broken(
+            file, "found one text as referring_expressions; wanted a list: each character counts as a sentence"
+        )
+    masks = _Masks(file, facts, sample_id, rule)
+    for place, sentence in enumerate(sentences):
+        mask = masks.of(place)
+        if not isinstance(sentence, str):
+            yield Broken(file, f"found {_described(sentence)} as sentence {place}; wanted text")
+        elif mask is None and masks.folder.is_dir():
+            yield Broken(file, f"found no mask for sentence {place}; wanted {masks.wanted(place)}")
+        else:
+            name = sample_id if rule is Rule.TRAINING else f"{sample_id}_{place}"
+            yield Sample(name, pair[0], pair[1], mask, sentence)
+
+
+class _Masks:
+    """Where the masks of one JSON file are, by one rule: named in it, in a folder of the pair, or one for all."""
+
+    def __init__(self, file: Path, facts: Mapping[str, object], sample_id: str, rule: Rule) -> None:
+        self.file, self.rule = file, rule
+        self.folder = file.parent.parent / "masks"
+        self.names = tuple(dict.fromkeys((sample_id, file.stem)))
+        self.declared = facts["mask"] if "mask" in facts else facts.get("masks", [])
+        filled = (found for name in self.names if (found := _in_order(self.folder / name)))
+        self.numbered = next(filled, ()) if rule is Rule.TRAINING else ()
+
+    def of(self, place: int) -> Path | None:
+        """The mask of the sentence at `place`, counted from 0."""
+        name = self._declared(place)
+        if name and (self.folder / name).is_file():
+            return self.folder / name
+        return next((path for path in self._undeclared(place) if path.is_file()), None)
+
+    def wanted(self, place: int) -> str:
+        """What would have been found."""
+        named = "the mask number" if self.rule is Rule.TRAINING else "a mask named"
+        return f"{named} {place} in masks/{self.names[0]}, or masks/{self.names[0]}.png"
+
+    def _declared(self, place: int) -> str | None:
+        declared = self.declared
+        if self.rule is Rule.TRAINING and not isinstance(declared, list):
+            return None
+        if not isinstance(declared, (list, str)) and declared != {}:
+            raise DataError(
+                self.file, found=f"{_described(declared)} as its masks, which the published evaluation cannot read",
+                wanted="a list", remedy="mend the file, or read by the rule of training",
+            )  # fmt: skip
+        entry = declared[place] if isinstance(declared, (list, str)) and place < len(declared) else None
+        name = entry.get("path") if isinstance(entry, dict) else entry
+        return name if isinstance(name, str) else None
+
+    def _undeclared(self, place: int) -> Iterator[Path]:
+        if self.rule is Rule.TRAINING:
+            yield from self.numbered[place : place + 1]
+        else:
+            yield from (self.folder / name / f"{place}{suffix}" for name in self.names for suffix in MASK_SUFFIXES)
+        for name in self.names if self.rule is Rule.TRAINING else self.names[:1]:
+            yield from (self.folder / f"{name}{suffix}" for suffix in MASK_SUFFIXES)
+
+
+def _without_sentences(root: Path) -> Iterator[Sample | Broken]:
+    """Pairs by stem; a stem that A has under two suffixes is listed twice, as the published readers do."""
+    earlier, later, masks = (_names(root / name) for name in ("A", "B", "masks"))
+    for name in sorted(earlier):
+        stem = _cut(name)
+        if not name.lower().endswith(PICTURE_SUFFIXES):
+            continue
+        before, after = (_look_up(stem, names, PICTURE_SUFFIXES) for names in (earlier, later))
+        mask = _look_up(stem, masks, PLAIN_MASK_SUFFIXES)
+        if before is None:
+            yield Broken(root / "A" / name, _no_picture("A", stem, earlier))
+        elif after is None:
+            yield Broken(root / "A" / name, _no_picture("B", stem, later))
+        elif mask is None and (root / "masks").is_dir():
+            yield Broken(
+                root / "A" / name, f"found no mask; wanted masks/{stem} with one of {' '.join(PLAIN_MASK_SUFFIXES)}"
+            )
+        else:
+            yield Sample(
+                stem, root / "A" / before, root / "B" / after, root / "masks" / mask if mask else None, SENTENCE
+            )
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+
+
+def _in_order(folder: Path) -> tuple[Path, ...]:
+    """The masks in a folder: numbers by value, then other names."""
+    found = [folder / name for name in _names(folder) if name.lower().endswith(MASK_SUFFIXES)]
+    number = {path: int(path.stem) if path.stem.isdecimal() else None for path in found}
+    return tuple(sorted(found, key=lambda path: (number[path] is None, number[path] or 0, path.name)))
+
+
+def _cut(name: str) -> str:
+    """Without what follows the last dot, also where that was no suffix: as the published readers do."""
+    return name.rpartition(".")[0] or name
+
+
+def _look_up(stem: str, names: Collection[str], suffixes: Sequence[str]) -> str | None:
+    # In the names of the folder, not on the disk: some systems would find s.JPG under s.jpg, and give other lists.
+    return next((stem + suffix for suffix in suffixes if stem + suffix in names), None)
+
+
+def _no_picture(side: str, stem: str, names: Collection[str]) -> str:
+    loud = _look_up(stem, names, tuple(suffix.upper() for suffix in PICTURE_SUFFIXES))
+    return f"found {loud or 'no picture'}; wanted {side}/{stem} with one of {' '.join(PICTURE_SUFFIXES)}"
+
+
+def _text(facts: Mapping[str, object], key: str, default: str) -> str:
+    value = facts.get(key)
+    return default if value is None or value == "" else str(value)
+
+
+def _described(value: object) -> str:
+    """A value of a JSON file, for a line of text."""
+    if isinstance(value, dict):
+        return "an object"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    """(H, W), 8-bit grey; of deeper masks the upper byte, unless no value needs it."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode[0] in "IF":
+                return _as_bytes(np.asarray(upright))
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.asarray(upright.convert("L"))
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _as_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    whole = values.astype(np.int64)
+    return (whole if whole.max(initial=0) <= 255 else whole >> 8).clip(0, 255).astype(np.uint8)
+
+
+def _kind(grey: NDArray[np.uint8]) -> MaskKind:
+    used = set(np.flatnonzero(np.bincount(grey.ravel(), minlength=256)).tolist())
+    if used <= {0, 255}:
+        return "0/255"
+    return "0/1" if used <= {0, 1} else "other"
+
+
+def _truth(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return grey == 1 if _kind(grey) == "0/1" else grey > 127
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    """(H, W) of a picture as its camera held it, from its header alone."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Only of photographs: Pillow turns TIFF itself, and would decode a whole PNG to look.
+            turned = image.format in ("JPEG", "MPO") and image.getexif().get(ORIENTATION) in SWAPPED_SIDES
+            return (width, height) if turned else (height, width)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _measured_pictures(samples: Sequence[Sample]) -> tuple[dict[Path, tuple[int, int]], list[Broken]]:
+    """(H, W) of every earlier picture, and what cannot be read or has another size than its earlier picture."""
+    shapes: dict[Path, tuple[int, int]] = {}
+    broken = []
+    for before, after in dict.fromkeys((sample.before, sample.after) for sample in samples):
+        try:
+            shapes[before] = _shape(before)
+            later = _shape(after)
+        except DataError as error:
+            broken.append(_as_broken(error))
+            continue
+        if later != shapes[before]:
+            broken.append(_misfit(after, later, shapes[before]))
+    return shapes, broken
+
+
+def _measured_masks(
+    samples: Sequence[Sample], shapes: Mapping[Path, tuple[int, int]]
+) -> tuple[dict[Path, tuple[MaskKind, float]], list[Broken]]:
+    """Kind and share of every mask, and which cannot be read or have another size than their picture."""
+    masks: dict[Path, tuple[MaskKind, float]] = {}
+    broken = []
+    for path, before in {one.mask: one.before for one in samples if one.mask is not None}.items():
+        try:
+            grey = _grey(path)
+        except DataError as error:
+            broken.append(_as_broken(error))
+            continue
+        masks[path] = _kind(grey), float(_truth(grey).mean())
+        if before in shapes and grey.shape != shapes[before]:
+            broken.append(_misfit(path, grey.shape, shapes[before]))
+    return masks, broken
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    found = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+    return DataError(path, found=found, wanted="a readable picture", remedy="replace the file, or take the pair out")
+
+
+def _as_broken(error: DataError) -> Broken:
+    return Broken(Path(error.file), f"found {error.found}; wanted {error.wanted}")
+
+
+def _misfit(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> Broken:
+    return Broken(path, f"found {found[1]} × {found[0]} px; wanted {wanted[1]} × {wanted[0]} px as the earlier picture")
+
+
+@dataclass(slots=True)
+class _Written:
+    """A pair on its way to the disk: its pictures are there, its sentences still gather."""
+
+    name: str
+    digest: str
+    shape: tuple[int, int]
+    pictures: tuple[str, str]  # file names in A and B
+    sentences: list[str]
+
+
+def _write(folder: Path, triplets: Iterable[Triplet]) -> int:
+    """Pictures and masks as the triplets come, the JSON files at the end."""
+    pairs: dict[str, _Written] = {}  # by name without case, since some systems ignore it
+    for triplet in triplets:
+        digest = _digest(triplet.before) + _digest(triplet.after)
+        pair = pairs.get(triplet.name.casefold())
+        if pair is None:
+            pair = pairs[triplet.name.casefold()] = _begin(folder, triplet, digest)
+        if (pair.name, pair.digest) != (triplet.name, digest):
+            raise DataError(
+                triplet.name, found="another pair of that name", wanted="a name for each pair", remedy="rename one"
+            )
+        mask = np.asarray(triplet.mask, np.bool_)
+        if mask.shape != pair.shape:
+            raise _other_size(triplet.name, "a mask", mask.shape, pair.shape)
+        (folder / "masks" / pair.name).mkdir(exist_ok=True)
+        _write_png(folder / "masks" / pair.name / f"{len(pair.sentences)}.png", mask.astype(np.uint8) * 255)
+        pair.sentences.append(triplet.sentence)
+    for pair in pairs.values():
+        document = {
+            "sample_id": pair.name,
+            "img_A": pair.pictures[0],
+            "img_B": pair.pictures[1],
+            "referring_expressions": pair.sentences,
+            "mask": [f"{pair.name}/{place}.png" for place in range(len(pair.sentences))],
+        }
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        (folder / SENTENCES / f"{pair.name}.json").write_text(text, encoding="utf-8")
+    return sum(len(pair.sentences) for pair in pairs.values())
+
+
+def _begin(folder: Path, triplet: Triplet, digest: str) -> _Written:
+    name = triplet.name
+    if not FILE_NAME.fullmatch(name):
+        raise DataError(
+            repr(name), found="a name that no file can have everywhere", remedy="rename the pair",
+            wanted='at most 100 characters without / \\ : * ? " < > |, no dot or space at its ends',
+        )  # fmt: skip
+    before, shape = _write_picture(folder / "A", name, triplet.before)
+    after, later = _write_picture(folder / "B", name, triplet.after)
+    if later != shape:
+        raise _other_size(name, "a later picture", later, shape)
+    return _Written(name, digest, shape, (before, after), [])
+
+
+def _write_picture(folder: Path, name: str, picture: NDArray[np.uint8] | Path) -> tuple[str, tuple[int, int]]:
+    """The file's name, and (H, W)."""
+    pixels = read_picture(picture) if isinstance(picture, Path) else picture
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise DataError(
+            name, found=f"a picture {pixels.shape} of {pixels.dtype}", wanted="(H, W, 3) of uint8",
+            remedy="give three bands of bytes",
+        )  # fmt: skip
+    suffix = picture.suffix.lower() if isinstance(picture, Path) else ".png"
+    if isinstance(picture, Path) and suffix in PICTURE_SUFFIXES:
+        shutil.copyfile(picture, folder / f"{name}{suffix}")
+    else:
+        suffix = ".png"
+        _write_png(folder / f"{name}{suffix}", pixels)
+    return f"{name}{suffix}", (pixels.shape[0], pixels.shape[1])
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    Image.fromarray(pixels).save(path)
+    with Image.open(path) as image:
+        if not np.array_equal(np.asarray(image), pixels):
+            raise DataError(
+                path, found="other pixels when read back", wanted="those written", remedy="check the disk, then repeat"
+            )
+
+
+def _digest(picture: NDArray[np.uint8] | Path) -> str:
+    content = picture.read_bytes() if isinstance(picture, Path) else np.ascontiguousarray(picture).tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _other_size(name: str, what: str, found: tuple[int, ...], wanted: tuple[int, int]) -> DataError:
+    return DataError(
+        name, found=f"{what} of {found}", wanted=f"{wanted} rows and columns, as its earlier picture",
+        remedy="bring the pair to one size",
+    )  # fmt: skip
