@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import data, demo, detect, doctor, model, plan, verify
+from geomtrs.cli import batch, data, demo, detect, doctor, model, plan, verify
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -34,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("detect")(detect.detect)
+app.command("batch")(batch.batch)
 app.command("plan")(plan.plan)
 app.command("resume")(plan.resume)
 app.command("rerun")(plan.rerun)

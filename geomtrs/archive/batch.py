@@ -1,0 +1,218 @@
+"""Many scenes asked the same, one after the other: each as `detect` asks it, each in a folder of its own.
+
+source ─ discover ─► scenes ─ ledger ─► detect, scene by scene ─► merge ─► summary
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from geomtrs.archive import ledger as ledgers
+from geomtrs.archive.asked import Asked, SceneOptions, asked_of, start_of
+from geomtrs.archive.ledger import Ledger, Row, open_ledger
+from geomtrs.archive.merge import merge
+from geomtrs.archive.scene import Scene
+from geomtrs.archive.summary import summarize, write_failures
+from geomtrs.asking import ask_model
+from geomtrs.errors import ModelError
+from geomtrs.events import Listener, Stage, silent
+from geomtrs.job import Start, run_job
+from geomtrs.lock import only_one
+from geomtrs.query import Query
+from geomtrs.result import ChangeResult, area_text
+from geomtrs.state import hidden
+from tiling.errors import OutputError, TilingError
+
+if TYPE_CHECKING:
+    import geopandas
+
+log = logging.getLogger(__name__)
+
+
+class BatchOptions(SceneOptions, total=False):
+    """SceneOptions, and how a batch begins.
+
+    limit  only the first so many scenes; the others stay pending
+    fresh  forget an earlier batch in this folder, and replace its outputs
+    """
+
+    limit: int | None
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """A batch begins: `total` scenes are to be asked, `n_done` of them were answered before."""
+
+    text: str
+    total: int
+    n_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class SceneEnded:
+    """One scene is over; `text` is its line for people."""
+
+    text: str
+    total: int
+    n_done: int
+    scene_id: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """The answers to a whole archive in a folder; nothing is read before it is asked for."""
+
+    folder: Path
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Every scene and what became of it."""
+        return ledgers.rows(self.folder / ledgers.NAME)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many scenes are done, failed, skipped, pending."""
+        states = [row.status for row in self.rows]
+        return {state: states.count(state) for state in dict.fromkeys(states)}
+
+    @property
+    def polygons(self) -> geopandas.GeoDataFrame:
+        """All changed things of all scenes, in lon/lat; `scene_id` says of which."""
+        import geopandas
+
+        return geopandas.read_parquet(self.folder / "all.parquet")
+
+    def scene(self, scene_id: str) -> ChangeResult:
+        """The answers of one scene."""
+        return ChangeResult(self.folder / scene_id)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all is done, 3 some scenes, or blocks of them, failed, 1 nothing could be done."""
+        wrong = any(row.status == "failed" or (row.status == "done" and row.reason) for row in self.rows)
+        return 0 if not wrong else 3 if any(row.status == "done" for row in self.rows) else 1
+
+
+def batch(
+    source: str | os.PathLike[str],
+    *,
+    query: str | Query | Sequence[str | Query],
+    out: str | os.PathLike[str],
+    on_event: Listener = silent,
+    **options: Unpack[BatchOptions],
+) -> BatchResult:
+    """The answers to sentences about every scene of an archive; a batch that died in `out` goes on.
+
+    source    a folder of rasters, a CSV or Parquet of pairs (before, after), a STAC catalogue
+    on_event  is told of every scene that ends
+    options   see SceneOptions and BatchOptions
+
+    A scene that fails is named with its reason, the others go on. Raises QueryError for what was asked wrongly,
+    ModelError where the model cannot be had, JobError where another batch lies in the folder.
+    """
+    told: dict[str, Any] = dict(options)
+    limit, fresh = told.pop("limit", None), told.pop("fresh", False)
+    asked = asked_of(os.fspath(source), query, os.fspath(out), **told)
+    scenes = asked.scenes()
+    model_hash = ask_model(asked.spec).model.weights_hash
+    with _owned(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
+        wanted = [scene for scene in scenes if scene.status == "pending"][:limit]
+        try:
+            _ask_all(asked, wanted, ledger, model_hash, on_event, fresh=fresh)
+        finally:
+            write_failures(asked.folder, ledgers.rows(ledger.path))
+        on_event(Stage("merge", "merge   all polygons of all scenes"))
+        rows = ledgers.rows(ledger.path)
+        merged = merge(asked.folder, asked.spec.queries, rows)
+        summarize(asked.folder, asked.spec.queries, rows, merged)
+    return BatchResult(asked.folder)
+
+
+def _ask_all(
+    asked: Asked, scenes: Sequence[Scene], ledger: Ledger, model_hash: str, on_event: Listener, *, fresh: bool
+) -> None:
+    """Every scene that is not answered yet, and its state in the ledger before and after."""
+    left = _unanswered(asked, scenes, ledger, model_hash, fresh=fresh)
+    total, done = len(scenes), len(scenes) - len(left)
+    before = f", {done} of them answered before" if done else ""
+    on_event(Scenes(f"scenes  {total}{before}", total, done))
+    for number, (scene, start) in enumerate(left, start=done + 1):
+        ledger.set(scene.id, "running")
+        status: Literal["done", "failed"] = "failed"
+        try:
+            facts = _facts(run_job(asked.of(scene), start, silent))
+            status = "done"
+        except TilingError as error:
+            if isinstance(error, ModelError):  # the same for every scene
+                ledger.set(scene.id, "pending")
+                raise
+            facts = {"reason": str(error)}
+        except Exception as error:  # whatever is wrong with one scene, the others are asked
+            log.debug("%s", scene.id, exc_info=True)
+            facts = {"reason": f"{type(error).__name__}: {error}"}
+        except BaseException:
+            ledger.set(scene.id, "pending")
+            raise
+        ledger.set(scene.id, status, **facts)
+        line = f"{number}/{total}  {scene.id}  {_told(status, facts)}"
+        on_event(SceneEnded(line, total, number, scene.id, status, facts["reason"]))
+
+
+def _unanswered(
+    asked: Asked, scenes: Sequence[Scene], ledger: Ledger, model_hash: str, *, fresh: bool
+) -> list[tuple[Scene, Start]]:
+    if fresh:
+        return [(scene, Start(overwrite=True, fresh=True)) for scene in scenes]
+    left = []
+    known = ledger.statuses()
+    for scene in scenes:
+        start = start_of(asked.of(scene), model_hash, replaces=ledger.replaces)
+        if start is not None:
+            left.append((scene, start))
+        elif known[scene.id] != "done":  # killed between its last file and the ledger
+            ledger.set(scene.id, "done", **_facts(ChangeResult(asked.folder / scene.id)))
+    return left
+
+
+def _facts(result: ChangeResult) -> dict[str, Any]:
+    """What the ledger tells of an answer."""
+    failed = len(result.run.get("failed_blocks", ()))
+    return {
+        "reason": f"{failed} of its blocks failed" if failed else "",
+        "polygons": sum(query["polygons"] for query in result.run["queries"]),
+        "area_m2": float(result.polygons["area_m2"].sum()),
+        "seconds": result.run["timing_s"].get("total"),
+    }
+
+
+def _told(status: str, facts: Mapping[str, Any]) -> str:
+    if status == "failed":
+        return f"failed  {facts['reason']}"
+    note = f" · {facts['reason']}" if facts["reason"] else ""
+    return f"{facts['polygons']} found · {area_text(facts['area_m2'])} · {facts['seconds']:.1f} s{note}"
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """The folder is there and no other batch works in it."""
+    try:
+        hidden(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = str(error.strerror or error)
+        raise OutputError(folder, found=found, wanted="a folder to write to", remedy="choose another --out") from error
+    try:
+        with only_one(hidden(folder) / "lock"):
+            yield
+    finally:
+        with suppress(OSError):  # another batch holds it
+            hidden(folder).rmdir()

@@ -1,0 +1,206 @@
+"""`geomtrs batch`: the main job over many scenes."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geomtrs.cli.detect import (
+    Alpha,
+    Aoi,
+    AoiCrs,
+    AssumeCrs,
+    Bands,
+    Debug,
+    LogJson,
+    MaxShift,
+    Nodata,
+    Quiet,
+    Register,
+    Resampling,
+)
+from geomtrs.cli.progress import Listener, listener
+
+if TYPE_CHECKING:
+    from geomtrs.archive.batch import BatchResult
+
+_SOURCE, _ANSWER, _RUN = "What of the source", "Answer", "How it runs"
+
+
+def batch(
+    source: Annotated[
+        str, typer.Argument(help="Folder of rasters, CSV or Parquet of pairs, or STAC catalogue (JSON, file or URL).")
+    ],
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
+    ] = None,
+    queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
+    scope: Annotated[
+        str,
+        typer.Option(
+            help="scene: apply words of rank, size and place to each scene; tile: ask them too.",
+            rich_help_panel=_ANSWER,
+        ),
+    ] = "scene",
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", help="Folder of the outputs, one folder a scene in it.", rich_help_panel=_ANSWER),
+    ] = "geomtrs-out",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the scenes; write nothing, ask no model.", rich_help_panel=_RUN)
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scenes.", rich_help_panel=_RUN)] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="File names in a folder: '*_rgb.tif'.", rich_help_panel=_SOURCE)
+    ] = None,
+    series: Annotated[
+        bool, typer.Option("--series", help="All dates of a place as one scene; see --pairs.", rich_help_panel=_SOURCE)
+    ] = False,
+    asset: Annotated[
+        str, typer.Option(help="STAC asset to read; else the first raster.", rich_help_panel=_SOURCE)
+    ] = "visual",
+    max_cloud: Annotated[
+        float, typer.Option(help="Largest eo:cloud_cover of a STAC item, %.", rich_help_panel=_SOURCE)
+    ] = 20.0,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Of a STAC API; repeat for more.", rich_help_panel=_SOURCE)
+    ] = None,
+    bbox: Annotated[str | None, typer.Option(help="W,S,E,N, of a STAC API.", rich_help_panel=_SOURCE)] = None,
+    datetime: Annotated[
+        str | None, typer.Option(help="2019-01-01/2023-12-31, of a STAC API.", rich_help_panel=_SOURCE)
+    ] = None,
+    pairs: Annotated[
+        str, typer.Option(help="Of a series: consecutive, first-last or all.", rich_help_panel=_SOURCE)
+    ] = "consecutive",
+    aoi: Aoi = None,
+    aoi_crs: AoiCrs = None,
+    bands: Bands = None,
+    nodata: Nodata = None,
+    alpha: Alpha = "auto",
+    assume_crs: AssumeCrs = None,
+    register: Register = "check",
+    max_shift: MaxShift = 16.0,
+    resampling: Resampling = "bilinear",
+    model: Annotated[
+        str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
+    ] = "nano",
+    weights: Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
+    ] = 0.5,
+    format: Annotated[
+        list[str] | None, typer.Option(help="shp, parquet, fgb, geojson of each scene.", rich_help_panel=_ANSWER)
+    ] = None,
+    min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
+    max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
+    fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget an earlier batch here, replace its outputs.", rich_help_panel=_RUN)
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave out blocks of a scene that fail.", rich_help_panel=_RUN)
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, torch, openvino (nano on a CPU).", rich_help_panel=_RUN)] = "auto",
+    memory: Annotated[str | None, typer.Option(help="Promise for all processes: 2GB.", rich_help_panel=_RUN)] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
+    scheduler: Annotated[str | None, typer.Option(help="tcp://… of a Dask cluster.", rich_help_panel=_RUN)] = None,
+    json: Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")] = False,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+    debug: Debug = False,
+) -> int:
+    """Answer sentences about every scene of an archive; killed, the same command goes on.
+
+    In a folder, two rasters are a scene when they share half their ground and their names, tags or folders tell dates that follow each other. A table has the columns before and after, and may have scene_id, date_before, date_after, aoi.
+
+    [bold]geomtrs batch archive/ -q "the buildings that appeared" -o answers/ --dry-run[/bold]
+
+    [bold]geomtrs batch pairs.csv -q "new water" -o answers/ --aoi park.gpkg[/bold]
+
+    [bold]geomtrs batch catalog.json -q "felled trees" -o answers/ --asset visual --max-cloud 10[/bold]
+    """
+    from geomtrs.archive.batch import batch as run
+    from geomtrs.archive.plan import plan_batch
+
+    options: dict[str, Any] = {  # Any: values of every option
+        "queries": queries, "scope": scope, "pattern": pattern, "series": series, "asset": asset, "max_cloud": max_cloud, "collections": collection or (),
+        "bbox": bbox, "datetime": datetime, "pairs": pairs, "aoi": aoi, "aoi_crs": aoi_crs, "bands": bands, "nodata": nodata, "alpha": alpha,
+        "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
+        "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
+        "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
+        "threads": threads, "scheduler": scheduler, "keep_going": keep_going,
+    }  # fmt: skip
+    if dry_run:
+        planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)
+        print(json_.dumps(planned.to_dict(), ensure_ascii=False, indent=2) if json else planned)
+        return 0
+    with _scene_listener(quiet=quiet, log_json=log_json) as on_event:
+        result = run(source, query=query or [], out=out, limit=limit, fresh=fresh, on_event=on_event, **options)
+    return _report(result, quiet=quiet, as_json=json)
+
+
+@contextmanager
+def _scene_listener(*, quiet: bool, log_json: bool) -> Iterator[Listener]:
+    """As that of a single run; on a terminal a bar of the scenes."""
+    if quiet or log_json or not sys.stderr.isatty():
+        with listener(quiet=quiet, log_json=log_json) as on_event:
+            yield on_event
+    else:
+        with _bar() as on_event:
+            yield on_event
+
+
+@contextmanager
+def _bar() -> Iterator[Listener]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("scenes"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("scenes", total=None)
+
+        def on_event(event: object) -> None:
+            text, total, done = (getattr(event, name, None) for name in ("text", "total", "n_done"))
+            if text:
+                progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            if total is not None:
+                progress.update(task, total=total, completed=done)
+
+        yield on_event
+
+
+def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
+    """Prints what became of the scenes and where it lies; returns the exit code."""
+    counts = result.counts
+    if as_json:
+        failed = {row.scene.id: row.reason for row in result.rows if row.status == "failed"}
+        print(json_.dumps({"folder": str(result.folder), "counts": counts, "failed": failed}, ensure_ascii=False))
+    elif not quiet:
+        print(f"done    {' · '.join(f'{count} {state}' for state, count in counts.items())}", file=sys.stderr)
+        for name in ("all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "summary.html"):
+            if (result.folder / name).exists():
+                print(result.folder / name)
+    return result.exit_code
