@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from geomtrs.archive import ledger as ledgers
 from geomtrs.archive.asked import Asked, SceneOptions, asked_of, start_of
-from geomtrs.archive.ledger import Ledger, Row, open_ledger
+from geomtrs.archive.begin import only_batch, open_ledger
+from geomtrs.archive.ledger import Ledger, Row
 from geomtrs.archive.merge import merge
 from geomtrs.archive.scene import Scene
 from geomtrs.archive.summary import summarize, write_failures
@@ -24,11 +24,9 @@ from geomtrs.asking import ask_model
 from geomtrs.errors import ModelError
 from geomtrs.events import Listener, Stage, silent
 from geomtrs.job import Start, run_job
-from geomtrs.lock import only_one
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
-from geomtrs.state import hidden
-from tiling.errors import OutputError, TilingError
+from tiling.errors import TilingError
 
 if TYPE_CHECKING:
     import geopandas
@@ -125,7 +123,7 @@ def batch(
     asked = asked_of(os.fspath(source), query, os.fspath(out), **told)
     scenes = asked.scenes()
     model_hash = ask_model(asked.spec).model.weights_hash
-    with _owned(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
+    with only_batch(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
         wanted = [scene for scene in scenes if scene.status == "pending"][:limit]
         try:
             _ask_all(asked, wanted, ledger, model_hash, on_event, fresh=fresh)
@@ -159,7 +157,7 @@ def _ask_all(
             facts = {"reason": str(error)}
         except Exception as error:  # whatever is wrong with one scene, the others are asked
             log.debug("%s", scene.id, exc_info=True)
-            facts = {"reason": f"{type(error).__name__}: {error}"}
+            facts = {"reason": " ".join(f"{type(error).__name__}: {error}".split())}
         except BaseException:
             ledger.set(scene.id, "pending")
             raise
@@ -200,19 +198,3 @@ def _told(status: str, facts: Mapping[str, Any]) -> str:
         return f"failed  {facts['reason']}"
     note = f" · {facts['reason']}" if facts["reason"] else ""
     return f"{facts['polygons']} found · {area_text(facts['area_m2'])} · {facts['seconds']:.1f} s{note}"
-
-
-@contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """The folder is there and no other batch works in it."""
-    try:
-        hidden(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        found = str(error.strerror or error)
-        raise OutputError(folder, found=found, wanted="a folder to write to", remedy="choose another --out") from error
-    try:
-        with only_one(hidden(folder) / "lock"):
-            yield
-    finally:
-        with suppress(OSError):  # another batch holds it
-            hidden(folder).rmdir()

@@ -57,10 +57,10 @@ class Row:
 
 
 class Ledger:
-    """The open ledger of a batch: `rows` as they were when it was opened, changes as they come."""
+    """The open ledger of a batch, for the changes of one scene after the other."""
 
     def __init__(self, path: Path) -> None:
-        """Raise JobError for a file that is no ledger."""
+        """Open a ledger that exists."""
         self.path = path
         self._database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
 
@@ -73,11 +73,17 @@ class Ledger:
         self._database.close()
 
     def set(self, scene_id: str, status: Status, reason: str = "", **facts: float | None) -> None:
-        """The state of one scene, on disk when this returns."""
+        """The state of one scene, on disk when this returns. Raises OutputError where that cannot be."""
         values = {"status": status, "reason": reason, "polygons": None, "area_m2": None, "seconds": None, **facts}
         columns = ", ".join(f'"{name}" = ?' for name in values)
-        with self._transaction():
-            self._database.execute(f"UPDATE {_LAYER} SET {columns} WHERE scene_id = ?", (*values.values(), scene_id))
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            with self._database:
+                words = f"UPDATE {_LAYER} SET {columns} WHERE scene_id = ?"
+                self._database.execute(words, (*values.values(), scene_id))
+        except sqlite3.Error as error:
+            remedy = "free some space, close what has it open, then run the same again"
+            raise OutputError(self.path, found=str(error), wanted="a change written", remedy=remedy) from error
 
     def statuses(self) -> dict[str, str]:
         """The state of every scene by its name."""
@@ -88,84 +94,19 @@ class Ledger:
         """Whether the batch was begun afresh, over what lay in its folder."""
         return bool(self._database.execute("SELECT fresh FROM batch").fetchone()[0])
 
-    def _transaction(self) -> sqlite3.Connection:
-        self._database.execute("BEGIN IMMEDIATE")
-        return self._database
 
-
-def open_ledger(folder: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fresh: bool) -> Ledger:
-    """The ledger of a batch, with the scenes that are new in its source; begun where there is none, or `fresh`.
+def create(path: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fresh: bool) -> None:
+    """A new ledger, written beside its place and renamed: it is there whole, or not at all.
 
     asked  what decides the answers, JSON-able
 
-    Raises JobError naming what is asked otherwise than before, or a scene that is made of other images.
+    Raises OutputError where it cannot be written.
     """
-    path = folder / NAME
-    if fresh or not path.exists():
-        _create(path, asked, scenes, fresh=fresh)
-        return Ledger(path)
-    _refuse_other(path, read_asked(path), asked)
-    known = {row.scene.id: row for row in rows(path)}
-    for scene in scenes:
-        if scene.id in known and (then := known[scene.id].scene).images != scene.images:
-            raise _other(path, f"scene {scene.id} of {', '.join(then.images)}, not {', '.join(scene.images)}")
-    _write([scene for scene in scenes if scene.id not in known], path)
-    ledger = Ledger(path)
-    listed = {scene.id: scene for scene in scenes}
-    for name, row in known.items():
-        scene_now = listed.get(name)
-        if row.status == "done":
-            continue  # it is answered, whatever is wanted now
-        if scene_now is None:
-            ledger.set(name, "skipped", "no longer in the source")
-        elif scene_now.status != "pending" or row.status in {"running", "skipped"}:
-            ledger.set(name, scene_now.status, scene_now.reason)
-    return ledger
-
-
-def rows(path: Path) -> list[Row]:
-    """Every scene, in the order in which they were found."""
-    frame = pyogrio.read_dataframe(path, layer=_LAYER, use_arrow=True)
-    return [_row(record) for record in frame.to_dict("records")]
-
-
-def read_asked(path: Path) -> dict[str, Any]:
-    """What the batch of a ledger was asked. Raises JobError for a file that is no ledger."""
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            ((number, text),) = database.execute("SELECT format, asked FROM batch").fetchall()
-        if number != FORMAT:
-            raise ValueError(f"format {number}")
-        asked: dict[str, Any] = json.loads(text)
-    except (sqlite3.Error, ValueError) as error:
-        raise JobError(
-            path, found=f"no ledger that reads ({error})", wanted="that of a batch", remedy="start over with --fresh"
-        ) from error
-    return asked
-
-
-def _refuse_other(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    if names:
-        raise _other(
-            path, "; ".join(f"{name}: {_short(then.get(name))}, not {_short(now.get(name))}" for name in names[:3])
-        )
-
-
-def _other(path: Path, difference: str) -> JobError:
-    return JobError(
-        path,
-        found=f"a batch of other questions ({difference})",
-        wanted="the same questions, model and settings",
-        remedy="ask the same, choose another --out, or start over with --fresh",
-    )
-
-
-def _create(path: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fresh: bool) -> None:
-    """Written beside its place and renamed: a ledger is there whole, or not at all."""
     temporary = path.with_name(f".ledger.{os.getpid()}-{secrets.token_hex(4)}.gpkg")
+    for left in path.parent.glob(".ledger.*.gpkg*"):  # by a batch that was killed here
+        left.unlink(missing_ok=True)
     try:
-        _write(scenes, temporary)
+        add(temporary, scenes)
         words = json.dumps(asked, ensure_ascii=False)
         told = pd.DataFrame({"format": [FORMAT], "asked": [words], "fresh": [int(fresh)]})
         pyogrio.write_dataframe(told, temporary, layer="batch", driver="GPKG", append=True, use_arrow=True)
@@ -183,7 +124,7 @@ def _create(path: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fr
         temporary.unlink(missing_ok=True)
 
 
-def _write(scenes: Sequence[Scene], path: Path) -> None:
+def add(path: Path, scenes: Sequence[Scene]) -> None:
     """Scenes as new rows. No spatial index: its triggers need GDAL's functions at every change of a row."""
     if not scenes and path.exists():
         return
@@ -217,6 +158,27 @@ def _write(scenes: Sequence[Scene], path: Path) -> None:
     )
 
 
+def rows(path: Path) -> list[Row]:
+    """Every scene, in the order in which they were found."""
+    frame = pyogrio.read_dataframe(path, layer=_LAYER, use_arrow=True)
+    return [_row(record) for record in frame.to_dict("records")]
+
+
+def read_asked(path: Path) -> dict[str, Any]:
+    """What the batch of a ledger was asked. Raises JobError for a file that is no ledger."""
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            ((number, text),) = database.execute("SELECT format, asked FROM batch").fetchall()
+        if number != FORMAT:
+            raise ValueError(f"format {number}")
+        asked: dict[str, Any] = json.loads(text)
+    except (sqlite3.Error, ValueError) as error:
+        raise JobError(
+            path, found=f"no ledger that reads ({error})", wanted="that of a batch", remedy="start over with --fresh"
+        ) from error
+    return asked
+
+
 def _areas(ground: shapely.Geometry) -> shapely.Geometry | None:
     """What of an outline has an area."""
     parts = [part for part in shapely.get_parts(ground) if part.geom_type == "Polygon" and not part.is_empty]
@@ -240,8 +202,3 @@ def _row(record: Mapping[str, Any]) -> Row:
         pixels=whole("pixels"),
     )
     return Row(scene, record["status"], known("reason") or "", whole("polygons"), known("area_m2"), known("seconds"))
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}…"

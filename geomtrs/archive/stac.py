@@ -67,9 +67,18 @@ def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
         if selection.collections or selection.bbox or selection.datetime:
             return _searched(source, selection)
         document = pystac.StacIO.default().read_json(source)
+        if "conformsTo" in document:
+            raise QueryError(
+                source,
+                found="a STAC API",
+                wanted="what of it",
+                remedy="say --collection, --bbox, --datetime",
+            )
         if document.get("type") == "FeatureCollection":
             return list(pystac.ItemCollection.from_file(source))
         catalogue = pystac.read_file(source)
+    except QueryError:
+        raise
     except (OSError, ValueError, KeyError, pystac.STACError) as error:
         raise QueryError(
             source,

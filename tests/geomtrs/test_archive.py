@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import geopandas
 import numpy as np
@@ -23,7 +27,8 @@ from affine import Affine
 
 import geomtrs
 from geomtrs.archive.batch import BatchResult, SceneEnded, Scenes
-from geomtrs.archive.ledger import open_ledger, rows
+from geomtrs.archive.begin import open_ledger
+from geomtrs.archive.ledger import rows
 from geomtrs.archive.merge import FIELDS, without_doubles
 from geomtrs.archive.pairing import scenes_of
 from geomtrs.archive.plan import plan_batch
@@ -215,6 +220,59 @@ def test_a_static_stac_catalogue_is_asked_less_its_clouds_g1(tmp_path: Path) -> 
     assert set(result.polygons["date_to"]) == {"2023-06-01"}
 
 
+class Api(BaseHTTPRequestHandler):
+    """The least that is a STAC API: a landing page, and a search that answers with all items."""
+
+    items: ClassVar[list[dict[str, object]]] = []
+    asked: ClassVar[list[dict[str, object]]] = []
+
+    def do_GET(self) -> None:
+        here = f"http://{self.headers['Host']}"
+        conforms = [f"https://api.stacspec.org/v1.0.0/{name}" for name in ("core", "item-search")]
+        search = {"rel": "search", "href": f"{here}/search", "type": "application/geo+json", "method": "POST"}
+        links = [{"rel": rel, "href": here, "type": "application/json"} for rel in ("self", "root")]
+        page = {
+            "type": "Catalog",
+            "stac_version": "1.0.0",
+            "id": "api",
+            "description": "an API",
+            "conformsTo": conforms,
+        }
+        self.answer({**page, "links": [*links, search]})
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.answer({"type": "FeatureCollection", "features": self.items, "links": []})
+
+    def answer(self, document: dict[str, object]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+def test_a_stac_api_is_searched_g1(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 1)
+    top = pystac.Catalog.from_file(str(catalogue(tmp_path, {})))
+    Api.items = [item.to_dict(include_self_link=False, transform_hrefs=False) for item in top.get_items()]
+    for item in Api.items:
+        item["links"] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        with pytest.raises(QueryError, match="--collection"):
+            plan_batch(address)
+        found = plan_batch(address, collections=["c"], bbox="15,46,15.1,46.1", datetime="2019/2023")
+        server.shutdown()
+    assert names(found.scenes) == ["tile0_20190601-20230601"]
+    assert found.scenes[0].images[0] == str(tmp_path / "in" / "tile0_2019.tif")
+    assert Api.asked[0]["collections"] == ["c"]
+    assert Api.asked[0]["bbox"] == [15.0, 46.0, 15.1, 46.1]
+
+
 # --- G2: bad scenes
 
 
@@ -312,6 +370,23 @@ def test_an_image_that_was_written_to_since_is_asked_again_g3(tmp_path: Path) ->
     result = ask(tmp_path / "in", tmp_path / "out")
     assert [row.polygons for row in result.rows] == [0, 1]
     assert stamps(tmp_path / "out" / "tile1_2019-2023") == before
+
+
+def test_a_scene_whose_folder_is_gone_is_asked_again_g3(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 2)
+    ask(tmp_path / "in", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "tile1_2019-2023")
+    assert ask(tmp_path / "in", tmp_path / "out", limit=1).counts == {"done": 1, "pending": 1}
+    assert ask(tmp_path / "in", tmp_path / "out").counts == {"done": 2}
+
+
+def test_scenes_that_are_new_in_the_source_are_asked_too_g3(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 1)
+    ask(tmp_path / "in", tmp_path / "out")
+    archive(tmp_path / "more", 2)
+    for path in (tmp_path / "more").glob("tile1_*"):
+        path.rename(tmp_path / "in" / path.name)
+    assert ask(tmp_path / "in", tmp_path / "out").counts == {"done": 2}
 
 
 def test_ctrl_c_leaves_the_scene_pending_g3(tmp_path: Path) -> None:

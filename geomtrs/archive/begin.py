@@ -1,0 +1,87 @@
+"""How a batch begins in a folder: with a new ledger, or with that of one that died; another one is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from geomtrs.archive.ledger import NAME, Ledger, add, create, read_asked, rows
+from geomtrs.archive.scene import Scene
+from geomtrs.errors import JobError
+from geomtrs.lock import only_one
+from geomtrs.outputs import record
+from geomtrs.state import hidden
+from tiling.errors import OutputError
+
+
+@contextmanager
+def only_batch(folder: Path) -> Iterator[None]:
+    """The folder is there and no other batch works in it."""
+    try:
+        hidden(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = str(error.strerror or error)
+        raise OutputError(folder, found=found, wanted="a folder to write to", remedy="choose another --out") from error
+    try:
+        with only_one(hidden(folder) / "lock"):
+            yield
+    finally:
+        with suppress(OSError):  # another batch holds it
+            hidden(folder).rmdir()
+
+
+def open_ledger(folder: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fresh: bool) -> Ledger:
+    """The ledger of a batch, with the scenes that are new in its source; begun where there is none, or `fresh`.
+
+    asked  what decides the answers, JSON-able
+
+    Raises JobError naming what is asked otherwise than before, or a scene that is made of other images.
+    """
+    path = folder / NAME
+    if fresh or not path.exists():
+        create(path, asked, scenes, fresh=fresh)
+        return Ledger(path)
+    _refuse_other(path, read_asked(path), asked)
+    known = {row.scene.id: row for row in rows(path)}
+    for scene in scenes:
+        if scene.id in known and (then := known[scene.id].scene).images != scene.images:
+            raise _other(path, f"scene {scene.id} of {', '.join(then.images)}, not {', '.join(scene.images)}")
+    add(path, [scene for scene in scenes if scene.id not in known])
+    ledger = Ledger(path)
+    listed = {scene.id: scene for scene in scenes}
+    for name, row in known.items():
+        scene_now = listed.get(name)
+        if row.status == "done":  # it is answered, whatever is wanted now
+            if not (folder / name / record.NAME).is_file():
+                ledger.set(name, "pending" if name in listed else "skipped", "its folder is gone")
+            continue
+        if scene_now is None:
+            ledger.set(name, "skipped", "no longer in the source")
+        elif scene_now.status != "pending" or row.status in {"running", "skipped"}:
+            ledger.set(name, scene_now.status, scene_now.reason)
+    return ledger
+
+
+def _refuse_other(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if names:
+        raise _other(
+            path, "; ".join(f"{name}: {_short(then.get(name))}, not {_short(now.get(name))}" for name in names[:3])
+        )
+
+
+def _other(path: Path, difference: str) -> JobError:
+    return JobError(
+        path,
+        found=f"a batch of other questions ({difference})",
+        wanted="the same questions, model and settings",
+        remedy="ask the same, choose another --out, or start over with --fresh",
+    )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"
