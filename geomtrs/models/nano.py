@@ -117,17 +117,10 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     """
     folder = weights or PACKAGED
     config = read_config(folder, FAMILY)
-    params = NanoParams(
-        fusion_widths=tuple(config["params"]["fusion_widths"]),
-        width=config["params"]["width"],
-        language=BertParams(**config["params"]["language"]),
-    )
+    params, state = weights_of(folder, config)
     with torch.device("meta"):
         network = build_nano(params)
-    state = read_weights(folder, "model.safetensors", config)
-    state = {_renamed(k): v for k, v in state.items()}
-    state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
-    _load_strictly(network, state, folder)
+    network.load_state_dict(state, strict=True, assign=True)
     network.eval()
     fold_batch_norms(network)
     tokenizer = Tokenizer.from_str(verified_bytes(folder, "tokenizer.json", config).decode("utf-8"))
@@ -137,6 +130,25 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
     temperature = float(calibration["mask_temperature"]), float(calibration["existence_temperature"])
     return Nano(network, tokenizer, device, weights_hash=digest, temperature=temperature)
+
+
+def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[str, Tensor]]:  # Any: JSON values
+    """What a checkpoint of nano is, and its state: every key of the network once and of its shape.
+
+    Raises ModelError naming the first that is not.
+    """
+    params = NanoParams(
+        fusion_widths=tuple(config["params"]["fusion_widths"]),
+        width=config["params"]["width"],
+        language=BertParams(**config["params"]["language"]),
+    )
+    with torch.device("meta"):
+        network = build_nano(params)
+    state = {_renamed(k): v for k, v in read_weights(folder, "model.safetensors", config).items()}
+    state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
+    _refuse_other_keys(network, state, folder)
+    counters = [k for k in network.state_dict() if k.endswith("num_batches_tracked")]
+    return params, state | {k: torch.zeros((), dtype=torch.long) for k in counters}
 
 
 # Names of parts in the first weights that were published.
@@ -156,7 +168,7 @@ def _renamed(key: str) -> str:
     return key
 
 
-def _load_strictly(network: MTRefSeg, state: dict[str, Tensor], folder: Path) -> None:
+def _refuse_other_keys(network: MTRefSeg, state: dict[str, Tensor], folder: Path) -> None:
     """Every key once and of its shape; ModelError names the first that is not."""
     wanted = {k: v.shape for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
     for key in sorted(wanted.keys() | state.keys()):
@@ -169,8 +181,6 @@ def _load_strictly(network: MTRefSeg, state: dict[str, Tensor], folder: Path) ->
                 wanted=str(expected),
                 remedy="take the weights of this model",
             )
-    state |= {k: torch.zeros((), dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
-    network.load_state_dict(state, strict=True, assign=True)
 
 
 def config_of(

@@ -1,4 +1,8 @@
-"""The two stages: temporal change without words, then language. A plain loop; checkpoints go on where they stopped."""
+"""The loop of both stages of the small model: plain, killed and resumed to the same numbers.
+
+Batch i is drawn from (seed, i) and step i's random numbers from (seed, i) too, so a run that goes on at step i computes
+what an undisturbed one would have. Only a schedule by minutes instead of steps cannot repeat.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from geomtrs.errors import JobError
 from geomtrs.models.mtrefseg import MTRefSeg
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import SentenceQuery
@@ -24,22 +29,38 @@ from geomtrs.training.samples import Batch
 log = logging.getLogger(__name__)
 
 Ask = Callable[[Tensor], SentenceQuery]  # questions (B, K, 3) → queries with fields (B, K, …)
+Batches = Callable[[int], Iterator[Batch]]  # endless, from the batch of this number on
+Told = Callable[[dict[str, float]], None]  # is told of every line of the log
+
+_BAD_STEPS = 20  # steps in a row without a finite gradient after which there is nothing to hope for
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How one stage goes; rates are those of the head, the encoder learns at `encoder_rate` of them."""
 
-    seconds: float  # wall-clock budget: the schedule follows time, so a busy machine still ends at rate zero
+    steps: int | None = None
+    seconds: float | None = None  # wall-clock budget where steps are not given: a busy machine still ends at rate zero
     rate: float = 1e-3
     encoder_rate: float = 0.15
     weight_decay: float = 0.02
-    warmup: float = 0.02  # share of the budget
+    warmup: float = 0.02  # share of the stage
     clip: float = 1.0
     ema: float = 0.998
     frozen_blocks: int = 4
     bf16: bool = True
-    save_every_s: float = 240
+    device: str = "cpu"
+    seed: int = 0
+    accumulate: int = 1
+    log_every: int = 20
+    save_every: int = 100
+    look_every: int = 200
+
+    def share_done(self, steps: int, seconds: float) -> float:
+        """How much of the stage is behind, 0..1."""
+        if self.steps is not None:
+            return steps / self.steps
+        return seconds / self.seconds if self.seconds else 1.0
 
 
 def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> list[dict[str, object]]:
@@ -60,9 +81,12 @@ def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> l
     ]
 
 
-def step_loss(model: MTRefSeg, ask: Ask, batch: Batch, *, bf16: bool) -> tuple[Tensor, dict[str, float]]:
+def step_loss(
+    model: MTRefSeg, ask: Ask, batch: Batch, *, bf16: bool, device: str = "cpu"
+) -> tuple[Tensor, dict[str, float]]:
     """The loss of one batch and its parts: answer, presence at each date, existence, direction."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+    batch = batch.to(device)
+    with torch.autocast(device.split(":", maxsplit=1)[0], dtype=torch.bfloat16, enabled=bf16):
         maps = model.maps(batch.images.float())
     maps = type(maps)(*(m.float() for m in maps))
     query = ask(batch.questions)
@@ -78,70 +102,114 @@ def step_loss(model: MTRefSeg, ask: Ask, batch: Batch, *, bf16: bool) -> tuple[T
         "existence": 0.3 * existence_loss(answer.existence.flatten(), batch.existence.flatten()),
         "direction": 0.1 * direction,
     }
-    return sum(parts.values(), torch.zeros(())), {name: float(part.detach()) for name, part in parts.items()}
+    total = sum(parts.values(), torch.zeros((), device=device))
+    return total, {name: float(part.detach()) for name, part in parts.items()}
 
 
 def train(
     model: MTRefSeg,
     extra: nn.Module,
     ask: Ask,
-    batches: Iterator[Batch],
+    batches: Batches,
     settings: Settings,
     folder: Path,
     *,
     stage: str,
+    look: Callable[[MTRefSeg, int], Mapping[str, float]] | None = None,
+    told: Told | None = None,
 ) -> MTRefSeg:
-    """Trains for `settings.seconds` and returns the averaged model; `folder` gets log.jsonl and `<stage>.pt`.
+    """Trains to the end of the stage and returns the averaged model; `folder` gets log.jsonl and `<stage>.pt`.
 
-    A `<stage>.pt` that is there is continued: weights, averages, optimiser and the time already spent.
+    A `<stage>.pt` that is there is continued: weights, averages, optimiser, steps and the time already spent.
+    `look` is asked of the averaged model every so many steps (validation, pictures); what it says goes into the log.
+
+    Raises JobError where the loss is no number any more; the last good checkpoint stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    groups = parameter_groups(model, extra, settings)
-    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+    model, extra = model.to(settings.device), extra.to(settings.device)
+    optimiser = torch.optim.AdamW(
+        parameter_groups(model, extra, settings), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
     average, average_extra = deepcopy(model).eval(), deepcopy(extra).eval()
     modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
-    spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser)
+    spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, settings)
     model.train()
-    saved = last = time.monotonic()
+    last, bad = time.monotonic(), 0
+    stream = batches(steps * settings.accumulate)
     with (folder / "log.jsonl").open("a", encoding="utf-8") as lines:
-        while spent < settings.seconds:
-            done = spent / settings.seconds
-            warm = min(1.0, done / settings.warmup)
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            loss, parts = step_loss(model, ask, next(batches), bf16=settings.bf16)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            norm = nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], settings.clip)  # type: ignore[attr-defined]  # groups are optimiser dicts
-            if torch.isfinite(norm):
-                optimiser.step()
+        while (done := settings.share_done(steps, spent)) < 1:
+            _set_rates(optimiser, settings, done)
+            torch.manual_seed(settings.seed * 1_000_003 + steps)
+            loss, parts = _gradients(model, ask, stream, optimiser, settings)
+            if _step(optimiser, settings):
+                bad = 0
+            else:
+                bad += 1
+                _stop_if_hopeless(bad, folder / f"{stage}.pt", loss)
             steps += 1
             _average(average, model, settings.ema, steps)
             _average(average_extra, extra, settings.ema, steps)
             now = time.monotonic()
             spent, last = spent + now - last, now
-            if steps % 20 == 0:
-                lines.write(
-                    json.dumps(
-                        {"stage": stage, "step": steps, "s": round(spent), "loss": float(loss.detach()), **parts}
-                    )
-                    + "\n"
-                )
+            over = settings.share_done(steps, spent) >= 1
+            facts: dict[str, float] = {"step": steps, "s": round(spent, 1), "loss": loss, **parts}
+            if look is not None and (steps % settings.look_every == 0 or over):
+                facts |= look(average, steps)
+            if steps % settings.log_every == 0 or over or len(facts) > 3 + len(parts):
+                lines.write(json.dumps({"stage": stage, **facts}) + "\n")
                 lines.flush()
-            if now - saved > settings.save_every_s or spent >= settings.seconds:
-                _save(
-                    folder / f"{stage}.pt",
-                    modules,
-                    optimiser,
-                    {"spent": spent, "steps": steps, "settings": asdict(settings)},
-                )
-                saved = now
+                if told is not None:
+                    told(facts | {"share": settings.share_done(steps, spent)})
+            if (steps % settings.save_every == 0 and bad == 0) or over:
+                progress = {"spent": spent, "steps": steps, "settings": asdict(settings)}
+                _save(folder / f"{stage}.pt", modules, optimiser, progress)
     return average
+
+
+def _set_rates(optimiser: torch.optim.Optimizer, settings: Settings, done: float) -> None:
+    """Linear warm-up, then a cosine to a fiftieth."""
+    warm = min(1.0, (done + 1e-9) / settings.warmup) if settings.warmup else 1.0
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _gradients(
+    model: MTRefSeg, ask: Ask, stream: Iterator[Batch], optimiser: torch.optim.Optimizer, settings: Settings
+) -> tuple[float, dict[str, float]]:
+    optimiser.zero_grad(set_to_none=True)
+    total, sums = 0.0, dict[str, float]()
+    for _ in range(settings.accumulate):
+        loss, parts = step_loss(model, ask, next(stream), bf16=settings.bf16, device=settings.device)
+        (loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        total += float(loss.detach()) / settings.accumulate
+        for name, part in parts.items():
+            sums[name] = sums.get(name, 0.0) + part / settings.accumulate
+    return total, sums
+
+
+def _step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
+    """False where the gradient was no number: nothing was moved."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
+    if not torch.isfinite(norm):
+        return False
+    optimiser.step()
+    return True
+
+
+def _stop_if_hopeless(bad: int, checkpoint: Path, loss: float) -> None:
+    if bad >= _BAD_STEPS:
+        raise JobError(
+            checkpoint,
+            found=f"{bad} steps in a row without a finite gradient (loss {loss})",
+            wanted="a loss that is a number",
+            remedy="lower rate or set precision = 'fp32'; the last good checkpoint is kept and goes on from there",
+        )
 
 
 @torch.no_grad()
 def _average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> None:
-    decay = min(decay, (1 + steps) / (10 + steps))
+    decay = min(decay, (1 + steps) / (10 + steps)) if decay else 0.0
     for mine, theirs in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mine.dtype.is_floating_point:
             mine.lerp_(theirs, 1 - decay)
@@ -152,20 +220,49 @@ def _average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> 
 def _save(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, progress: Mapping[str, object]
 ) -> None:
-    """Everything a run needs to go on, under a temporary name first."""
-    state = {name: module.state_dict() for name, module in modules.items()}
+    """Everything a run needs to go on, under a temporary name first; a full disk leaves the one before."""
+    state = {name: _learned(module) for name, module in modules.items()}
     temporary = path.with_suffix(".tmp")
-    torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, temporary)
-    temporary.replace(path)
+    try:
+        torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise JobError(
+            path,
+            found=f"a checkpoint that cannot be written ({str(error).splitlines()[0]})",
+            wanted=f"about {sum(p.numel() for m in modules.values() for p in m.parameters()) * 8 / 1e6:.0f} MB",
+            remedy="free some space, then run the same command: it goes on from the checkpoint before",
+        ) from None
 
 
-def _restore(path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> tuple[float, int]:
-    """Seconds and steps already spent; the modules and the optimiser as they were then."""
+def _learned(module: nn.Module) -> dict[str, Tensor]:
+    """State without the language tower, which is frozen: half the size."""
+    return {key: value for key, value in module.state_dict().items() if not key.startswith("language.tower.")}
+
+
+def _restore(
+    path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, settings: Settings
+) -> tuple[float, int]:
+    """Seconds and steps already spent; the modules and the optimiser as they were then.
+
+    Raises JobError where the stage began with other settings: it would not end as either of them says.
+    """
     if not path.exists():
         return 0.0, 0
     state = torch.load(path, weights_only=True)
+    now = asdict(settings)
+    other = [f"{k}: {state['settings'].get(k)!r}, not {now[k]!r}" for k in now if state["settings"].get(k) != now[k]]
+    other = [line for line in other if not line.startswith(("save_every", "look_every", "log_every", "device"))]
+    if other:
+        raise JobError(
+            path,
+            found=f"a stage of other settings ({'; '.join(other[:3])})",
+            wanted="the same, to go on with it",
+            remedy="choose another --out, or put the config back",
+        )
     for name, module in modules.items():
-        module.load_state_dict(state[name])
+        module.load_state_dict(state[name], strict=False)
     optimiser.load_state_dict(state["optimiser"])
     log.info("%s: continued at %d s, step %d", path, state["spent"], state["steps"])
     return state["spent"], state["steps"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import IterableDataset
 from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, lay_in, light, piece_mask
 from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
 from geomtrs.data.pairs import Pack, Sample
+from geomtrs.errors import JobError
 from geomtrs.nn.mask_decoder import DIRECTIONS
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
@@ -129,6 +131,10 @@ class PairSampler:
         for sample in pack.samples:
             if sample.split == split:
                 self.by_set.setdefault(sample.set, []).append(sample)
+        if not self.by_set:
+            raise JobError(
+                f"split {split}", found="no sample", wanted="one at least", remedy="check the sets and their splits"
+            )
         self.sets = sorted(self.by_set)
         weights = np.array([WEIGHTS.get(name, 1.0) for name in self.sets])
         self.probabilities = weights / weights.sum()
@@ -329,25 +335,35 @@ class Batch:
     answers: Tensor  # (B, K, h, w) uint8
     existence: Tensor  # (B, K) uint8
 
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 class BatchStream(IterableDataset[Batch]):
-    """Endless batches; each loader process draws from its own generator, spawned from the seed."""
+    """Endless batches; the one of number i is drawn from (seed, i), so that a stream can begin anywhere."""
 
-    def __init__(self, pack_folder: str, *, batch: int, seed: int, split: str = "train") -> None:
-        """The pack is opened in the process that draws."""
-        self.pack_folder, self.batch, self.seed, self.split = pack_folder, batch, seed, split
+    def __init__(self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0) -> None:
+        """The pack is opened in the process that draws; `first` is the number of the first batch."""
+        self.pack_folder, self.batch, self.seed, self.split, self.first = pack_folder, batch, seed, split, first
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of `batch` pairs, forever."""
+        """Batches of `batch` pairs, forever; with several loader processes each takes its turn."""
         info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        sampler = PairSampler(Pack(Path(self.pack_folder)), rng, split=self.split)
-        while True:
-            drawn = [sampler.draw() for _ in range(self.batch)]
-            yield Batch(
-                torch.from_numpy(np.stack([d.images for d in drawn])),
-                torch.tensor([[(q.thing, q.direction, q.source) for q in d.questions] for d in drawn]),
-                torch.from_numpy(np.stack([d.presence for d in drawn])),
-                torch.from_numpy(np.stack([d.answers for d in drawn])),
-                torch.from_numpy(np.stack([d.existence for d in drawn])),
-            )
+        step, offset = (info.num_workers, info.id) if info else (1, 0)
+        sampler = PairSampler(Pack(Path(self.pack_folder)), np.random.default_rng(0), split=self.split)
+        for number in itertools.count(self.first + offset, step):
+            yield batch_of(sampler, np.random.default_rng([self.seed, number]), self.batch)
+
+
+def batch_of(sampler: PairSampler, rng: np.random.Generator, size: int) -> Batch:
+    """`size` pairs drawn with this generator."""
+    sampler.rng = rng
+    drawn = [sampler.draw() for _ in range(size)]
+    return Batch(
+        torch.from_numpy(np.stack([d.images for d in drawn])),
+        torch.tensor([[(q.thing, q.direction, q.source) for q in d.questions] for d in drawn]),
+        torch.from_numpy(np.stack([d.presence for d in drawn])),
+        torch.from_numpy(np.stack([d.answers for d in drawn])),
+        torch.from_numpy(np.stack([d.existence for d in drawn])),
+    )

@@ -20,7 +20,7 @@ MAX_TOKENS = 20  # of a training sentence; longer ones are cut
 
 
 class SentenceBank:
-    """Token states of every training sentence, computed once: the tower is frozen in stage 2."""
+    """Token states of the training sentences, each computed when it is first asked: the tower is frozen in stage 2."""
 
     def __init__(self, tower: BertTower, tokenizer: Tokenizer, expressions: Sequence[Expression], *, seed: int) -> None:
         """Each expression gets an opener ("show", "find", none) once."""
@@ -29,13 +29,11 @@ class SentenceBank:
         tokenizer.enable_truncation(MAX_TOKENS)
         tokenizer.enable_padding(length=MAX_TOKENS)
         encoded = tokenizer.encode_batch([spoken(e.text, o) for e, o in zip(expressions, openers, strict=True)])
-        ids = torch.tensor([e.ids for e in encoded])
-        real = torch.tensor([e.attention_mask for e in encoded]).bool()
-        with torch.inference_mode():
-            states = torch.cat(
-                [tower(i, r).half() for i, r in zip(torch.split(ids, 256), torch.split(real, 256), strict=True)]
-            )
-        self.states, self.real = states.clone(), real  # (N, L, D) float16, (N, L) bool
+        self.tower = tower
+        self.ids = torch.tensor([e.ids for e in encoded])
+        self.real = torch.tensor([e.attention_mask for e in encoded]).bool()  # (N, L)
+        self.states = torch.zeros(*self.ids.shape, tower.params.width, dtype=torch.float16)  # (N, L, D)
+        self.known = torch.zeros(len(expressions), dtype=torch.bool)
         self.by_meaning: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         self.meanings = torch.tensor([_meaning(e) for e in expressions])  # (N, 3)
         for i, expression in enumerate(expressions):
@@ -45,7 +43,8 @@ class SentenceBank:
     def pick(self, questions: Tensor) -> Tensor:
         """Questions (…, 3) → the number of a sentence of each meaning, drawn anew each time."""
         flat = questions.flatten(0, -2).tolist()
-        draws = torch.randint(1 << 30, (len(flat),), generator=self.generator).tolist()
+        # From torch's own stream, which the loop sets at every step: a resumed run picks what it would have picked.
+        draws = torch.randint(1 << 30, (len(flat),)).tolist()
         picked = []
         for (thing, direction, source), draw in zip(flat, draws, strict=True):
             options = self.by_meaning[thing, direction, source if direction == len(DIRECTIONS) - 1 else -1]
@@ -55,10 +54,21 @@ class SentenceBank:
     def ask(self, head: SentenceHead, numbers: Tensor) -> SentenceQuery:
         """Numbers of sentences (…) → queries with fields (…, D)."""
         flat = numbers.flatten()
+        self._know(torch.unique(flat[~self.known[flat]]))
         real = self.real[flat]
         length = int(real.sum(1).max())
-        query = head(self.states[flat, :length].float(), real[:, :length])
+        device = head.slots.device
+        query = head(self.states[flat, :length].float().to(device), real[:, :length].to(device))
         return SentenceQuery(*(f.unflatten(0, numbers.shape) for f in query))
+
+    def _know(self, numbers: Tensor) -> None:
+        """Computes the states of these sentences (M,)."""
+        device = self.tower.positions.device
+        for part in torch.split(numbers, 256):
+            with torch.no_grad():
+                states = self.tower(self.ids[part].to(device), self.real[part].to(device))
+            self.states[part] = states.half().cpu()
+        self.known[numbers] = True
 
 
 def _meaning(expression: Expression) -> tuple[int, int, int]:
@@ -107,9 +117,8 @@ def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable:
     """Loads the averaged weights of stage 1 into the image parts and returns its code table."""
     state = torch.load(checkpoint, weights_only=True)
     image = {k: v for k, v in state["average"].items() if not k.startswith("language.")}
-    missing, unexpected = model.load_state_dict(image, strict=False)
+    _, unexpected = model.load_state_dict(image, strict=False)
     assert not unexpected
-    assert all(k.startswith("language.") for k in missing)
     codes = CodeTable(width)
     codes.load_state_dict(state["average_extra"])
     return codes

@@ -1,0 +1,268 @@
+"""Both stages of the small model, from a config to a folder that `--weights` takes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from geomtrs.data.expressions import all_expressions
+from geomtrs.data.labels import PRESENT
+from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.scenes import draw_scene
+from geomtrs.device import choose
+from geomtrs.errors import JobError
+from geomtrs.models.checkpoint import read_config as read_checkpoint
+from geomtrs.models.checkpoint import verified_bytes
+from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
+from geomtrs.models.nano import FAMILY, weights_of
+from geomtrs.nn.efficientnet import convert_lite0
+from geomtrs.nn.language import BertParams, convert_minilm
+from geomtrs.nn.mask_decoder import SentenceQuery
+from geomtrs.nn.reader import WordReader
+from geomtrs.training.codes import CodeTable
+from geomtrs.training.config import StageConfig
+from geomtrs.training.depthwise import speed_up_depthwise
+from geomtrs.training.export import write_checkpoint, write_language
+from geomtrs.training.loop import Ask, Batches, Settings, Told, step_loss, train
+from geomtrs.training.samples import Batch, BatchStream, PairSampler, batch_of
+from geomtrs.training.stages import SentenceBank, start_stage2, teach_meanings, training_expressions
+
+Planes = tuple[dict[str, object], dict[str, NDArray[np.uint8]]]
+VAL_BATCHES = 4
+
+
+def stage1(config: StageConfig, told: Told | None = None) -> Path:
+    """Change without words: a learned query per thing; `out` gets stage1.pt.
+
+    Raises JobError for data that is not there, an empty split and a loss that is no number.
+    """
+    pack = packed(config)
+    torch.manual_seed(config.seed)
+    params = NanoParams()
+    model = build_nano(params)
+    if config.start is not None:
+        state = torch.load(config.start, weights_only=True)
+        model.encoder.load_state_dict(convert_lite0(state))
+    model = _quick(model)
+    codes = CodeTable(params.width)
+    _train(config, model, codes, codes, pack, stage="stage1", told=told)
+    return Path(config.out) / "stage1.pt"
+
+
+def stage2(config: StageConfig, told: Told | None = None) -> Path:
+    """Change with words; `out` gets stage2.pt and `nano/`, a folder for --weights.
+
+    Begins with a stage1.pt and a MiniLM folder (`language`), or goes on from a folder of nano's weights.
+    """
+    pack = packed(config)
+    torch.manual_seed(config.seed)
+    out = Path(config.out)
+    if config.start is None:
+        raise JobError(
+            "start", found="nothing", wanted="stage1.pt or a folder of nano's weights", remedy="name it in the config"
+        )
+    start, folder = Path(config.start), out / "nano"
+    if start.is_dir():
+        model, params, tokenizer = _go_on(start)
+        bank = _bank(model, tokenizer, config.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("language.safetensors", "tokenizer.json"):
+            shutil.copyfile(start / name, folder / name)
+    else:
+        model, params, bank = _begin(start, config, folder)
+    model = _quick(model)
+    reader = _reader(model)
+
+    def ask(questions: Tensor) -> SentenceQuery:
+        return bank.ask(reader.head, bank.pick(questions))
+
+    average = _train(config, model, nn.Identity(), ask, pack, stage="stage2", told=told)
+    calibration = {"mask_temperature": 1.0, "existence_temperature": 1.0}
+    training = {
+        key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")
+    }
+    write_checkpoint(folder, average.state_dict(), params, calibration=calibration, training=training)
+    (folder / "card.md").write_text(_CARD, encoding="utf-8")
+    return folder
+
+
+_CARD = """# nano, trained by `geomtrs train`
+
+Not calibrated: `geomtrs evaluate` says how sure it may be. Licence and figures: those of the data it learned from.
+"""
+
+
+def packed(config: StageConfig) -> Path:
+    """The pack of a config's data: itself, or one made in `out` of its folder of sets and drawn scenes."""
+    data, pack = Path(config.data), Path(config.out) / "pack"
+    if (data / "index.json").is_file():
+        return data
+    if (pack / "index.json").is_file():
+        return pack
+    if not data.is_dir():
+        raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")
+
+    def everything() -> Iterator[Planes]:
+        yield from read_folder(data, config.sets or None)
+        yield from drawn_samples(config.drawn)
+
+    if not write_pack(pack, everything()):
+        raise JobError(
+            data, found="no set with a samples.jsonl", wanted="one at least", remedy="check data and sets in the config"
+        )
+    return pack
+
+
+def drawn_samples(count: int) -> Iterator[Planes]:
+    """Drawn pairs as samples of a set of their own; one in sixteen is for validation."""
+    for i in range(count):
+        rng = np.random.default_rng([77, i])
+        gsd = float(np.exp(rng.uniform(np.log(0.3), np.log(1.2))))
+        pair = draw_scene(rng, (384, 384), gsd_m=gsd)
+        facts: dict[str, object] = {
+            "set": "drawn",
+            "name": f"d{i}",
+            "scene": f"d{i}",
+            "gsd_m": gsd,
+            "direction": "mixed",
+            "split": "val" if i % 16 == 0 else "train",
+        }
+        yield facts, {"A": pair.before, "B": pair.after, "labelA": pair.labels_before, "labelB": pair.labels_after}
+
+
+def _train(
+    config: StageConfig, model: MTRefSeg, extra: nn.Module, ask: Ask, pack: Path, *, stage: str, told: Told | None
+) -> MTRefSeg:
+    if config.epochs is not None:
+        count = sum(sample.split == "train" for sample in Pack(pack).samples)
+        config = replace(config, epochs=None, steps=max(1, round(config.epochs * count / config.batch)))
+    device = choose(config.device, config.precision)
+    settings = Settings(
+        steps=config.steps,
+        seconds=None if config.minutes is None else 60 * config.minutes,
+        rate=config.rate,
+        encoder_rate=config.encoder_rate,
+        weight_decay=config.weight_decay,
+        warmup=config.warmup,
+        clip=config.clip,
+        ema=config.ema,
+        frozen_blocks=config.frozen_blocks,
+        bf16=device.precision == "bf16",
+        device=device.name,
+        seed=config.seed,
+        accumulate=config.accumulate,
+        save_every=config.save_every,
+        look_every=config.look_every,
+    )
+    look = _validation(config, ask, pack, device.name)
+    return train(
+        model, extra, ask, _batches(config, pack), settings, Path(config.out), stage=stage, look=look, told=told
+    )
+
+
+def _batches(config: StageConfig, pack: Path) -> Batches:
+    def batches(first: int) -> Iterator[Batch]:
+        stream = BatchStream(str(pack), batch=config.batch, seed=config.seed, first=first)
+        prefetch = 6 if config.workers else None
+        loader: Any = DataLoader(stream, batch_size=None, num_workers=config.workers, prefetch_factor=prefetch)
+        return iter(loader)
+
+    return batches
+
+
+def _validation(
+    config: StageConfig, ask: Ask, pack: Path, device: str
+) -> Callable[[MTRefSeg, int], Mapping[str, float]] | None:
+    """The loss on a few batches of the other scenes, and a picture of the first; None where there are none."""
+    if not any(sample.split == "val" for sample in Pack(pack).samples):
+        return None
+    sampler = PairSampler(Pack(pack), np.random.default_rng(0), split="val")
+    batches = [batch_of(sampler, np.random.default_rng([9, i]), config.batch) for i in range(VAL_BATCHES)]
+
+    @torch.inference_mode()
+    def look(model: MTRefSeg, step: int) -> Mapping[str, float]:
+        losses = [float(step_loss(model, ask, batch, bf16=False, device=device)[0]) for batch in batches]
+        draw_samples(model, ask, batches[0].to(device), Path(config.out) / f"look-{step:06d}.png")
+        return {"val_loss": sum(losses) / len(losses)}
+
+    return look
+
+
+@torch.inference_mode()
+def draw_samples(model: MTRefSeg, ask: Ask, batch: Batch, path: Path, rows: int = 6) -> None:
+    """A picture: of each pair both dates, then two answers, each beside what is true (white) and not known (grey)."""
+    answer = model.answer(model.maps(batch.images.float()), ask(batch.questions))
+    lines = []
+    for pair in range(min(rows, len(batch.images))):
+        size = batch.images.shape[-1]
+        tiles = [batch.images[pair, date].permute(1, 2, 0).cpu().numpy() for date in range(2)]
+        true_first = torch.argsort((batch.existence[pair] != PRESENT).int(), stable=True)[:2].tolist()
+        for question in true_first:
+            found = (answer.mask[pair, question].sigmoid() * 255).byte().cpu().numpy()
+            states = batch.answers[pair, question].cpu().numpy()
+            truth = np.choose(states, [0, 255, 128]).astype(np.uint8)
+            for plane in (truth, found):
+                grey = Image.fromarray(plane).resize((size, size), Image.Resampling.NEAREST)
+                tiles.append(np.repeat(np.asarray(grey)[..., None], 3, -1))
+        lines.append(np.concatenate(tiles, 1))
+    Image.fromarray(np.concatenate(lines)).save(path)
+
+
+def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSeg, NanoParams, SentenceBank]:
+    """Stage 2 after stage 1: its image parts, a language tower, and a sentence head that knows what words mean."""
+    if config.language is None or not (Path(config.language) / "model.safetensors").is_file():
+        raise JobError(
+            config.language or "language",
+            found="no MiniLM",
+            wanted="a folder with model.safetensors and tokenizer.json",
+            remedy="name it as language in the config",
+        )
+    language = Path(config.language)
+    params = NanoParams()
+    model = build_nano(params)
+    tower = convert_minilm(load_file(language / "model.safetensors"), BertParams())
+    reader = _reader(model)
+    reader.tower.load_state_dict(tower)
+    codes = start_stage2(model, checkpoint, params.width)
+    text = (language / "tokenizer.json").read_text(encoding="utf-8")
+    bank = _bank(model, Tokenizer.from_str(text), config.seed)
+    teach_meanings(reader.head, bank, codes, steps=1200)
+    words = write_language(folder, tower, text, [e.text for e in all_expressions()])
+    return model, replace(params, language=replace(params.language, vocabulary=words)), bank
+
+
+def _go_on(folder: Path) -> tuple[MTRefSeg, NanoParams, Tokenizer]:
+    """Nano as it was exported, in float32, with fresh statistics of nothing."""
+    config = read_checkpoint(folder, FAMILY)
+    params, state = weights_of(folder, config)
+    model = build_nano(params)
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    return model, params, Tokenizer.from_str(verified_bytes(folder, "tokenizer.json", config).decode("utf-8"))
+
+
+def _bank(model: MTRefSeg, tokenizer: Tokenizer, seed: int) -> SentenceBank:
+    return SentenceBank(_reader(model).tower, tokenizer, training_expressions(), seed=seed + 3)
+
+
+def _reader(model: MTRefSeg) -> WordReader:
+    return cast("WordReader", model.language)
+
+
+def _quick(model: MTRefSeg) -> MTRefSeg:
+    """Ready for a processor: channels last, and the quick gradient of depthwise convolutions."""
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    if not torch.cuda.is_available():
+        speed_up_depthwise(model)
+    return model
