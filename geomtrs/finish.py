@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,23 +78,29 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     for record in _RECORDS:  # of an earlier run: they will not be true any more
         with suppress(FileNotFoundError):
             (job.folder / record).unlink()
-    on_event(Stage("polygons", "finding polygons"))
-    with clock.part("find polygons"):
-        tables = {channel.number: _table(job, channel) for channel in job.names.channels()}
-    on_event(Stage("rasters", "writing rasters"))
-    with clock.part("write rasters"):
-        rasters = {channel.number: _write_rasters(job, channel, tables) for channel in job.names.channels()}
-        coverage = write_coverage(
-            job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
-        )
+    readers = _readers(job)
+    # Reading for the pictures and writing coverage need nothing of the answer's polygons: a second thread does them.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs") as aside:
+        dates_read = [aside.submit(reader.read_dates) for reader in readers.values()]
+        covered = aside.submit(_write_coverage, job)
+        on_event(Stage("polygons", "finding polygons"))
+        with clock.part("find polygons"):
+            tables = {channel.number: _table(job, channel) for channel in job.names.channels()}
+        on_event(Stage("rasters", "writing rasters"))
+        with clock.part("write rasters"):
+            rasters = {channel.number: _write_rasters(job, channel, tables) for channel in job.names.channels()}
+            coverage = covered.result()
+        give_back()
+        drawn = aside.submit(_draw_all, job, rasters, readers)
+        on_event(Stage("vectors", "writing polygons"))
+        with clock.part("write polygons"):
+            layers, told = _layers(job, tables)
+            vectors, notes = _write_vectors(job, layers)
+        with clock.part("wait for previews"):
+            for done in dates_read:
+                done.result()
+            previews = drawn.result()
     give_back()
-    on_event(Stage("vectors", "writing polygons"))
-    with clock.part("write polygons"):
-        layers, told = _layers(job, tables)
-        vectors, notes = _write_vectors(job, layers)
-    give_back()
-    with clock.part("draw previews"):
-        previews = _draw_all(job, rasters)
     files = [path for found in rasters.values() for path in (found.mask, found.probability, *found.styles)]
     return Written(
         files=(*files, job.folder / "coverage.tif", *vectors, *previews, *_write_failures(job, failed)),
@@ -214,16 +221,26 @@ def failure_facts(failure: BlockFailure) -> dict[str, object]:
     return {"id": failure.block_id, "window": window, "file": failure.file, "reason": failure.reason}
 
 
-def _draw_all(job: Answered, rasters: Mapping[int, AnswerRasters]) -> list[Path]:
-    """A picture for each channel; the dates of a pair are read once for all its sentences."""
+def _write_coverage(job: Answered) -> tuple[CoverageTotal, ...]:
+    return write_coverage(job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates))
+
+
+def _readers(job: Answered) -> dict[int, SceneReader]:
+    """By pair of dates: what its pictures look at, read once for all its sentences."""
     readers: dict[int, SceneReader] = {}
+    for channel in job.names.channels():
+        probability = job.folder / channel.file("probability", "tif")
+        readers.setdefault(channel.pair, SceneReader(job.scene.stack, probability, dates=job.scene.pairs[channel.pair]))
+    return readers
+
+
+def _draw_all(job: Answered, rasters: Mapping[int, AnswerRasters], readers: Mapping[int, SceneReader]) -> list[Path]:
+    """A picture for each channel."""
     previews = []
     for channel in job.names.channels():
-        probability = rasters[channel.number].probability
-        mask = rasters[channel.number].mask if job.spec.queries[channel.query].scene_part else None
-        if channel.pair not in readers:
-            readers[channel.pair] = SceneReader(job.scene.stack, probability, dates=job.scene.pairs[channel.pair])
-        previews.append(_draw(job, channel, readers[channel.pair].of(probability, mask)))
+        made = rasters[channel.number]
+        mask = made.mask if job.spec.queries[channel.query].scene_part else None
+        previews.append(_draw(job, channel, readers[channel.pair].of(made.probability, mask)))
     return previews
 
 

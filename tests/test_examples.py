@@ -28,10 +28,3 @@ def test_real_places_says_what_it_takes() -> None:
         check=True,
     )
     assert "--data" in done.stdout
-
-
-def test_train_nano_says_what_it_takes() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "train_nano.py"), "--help"], capture_output=True, text=True, check=True
-    )
-    assert "--minutes" in done.stdout

@@ -92,13 +92,17 @@ class SceneReader:
         """A reader of another answer about the same dates, which are not read again for the whole scene."""
         return replace(self, probability=probability, mask=mask)
 
+    def read_dates(self) -> None:
+        """Reads the dates of the whole scene now, for every answer about them; no answer need be there yet."""
+        if not self._whole:
+            height, width = self.stack.geobox.shape
+            self._whole.append(self._dates(Window(0, 0, width, height)))
+
     def whole(self) -> Look:
         """The whole scene."""
+        self.read_dates()
         height, width = self.stack.geobox.shape
-        window = Window(0, 0, width, height)
-        if not self._whole:
-            self._whole.append(self._dates(window))
-        return self._look(window, self._whole[0])
+        return self._look(Window(0, 0, width, height), self._whole[0])
 
     def closer(self, window: Window) -> Look:
         """A window of `whole()`'s grid (pixels of that grid), read again with as many pixels as `max_px` allows."""
