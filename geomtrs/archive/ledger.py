@@ -1,6 +1,7 @@
 """ledger.gpkg: every scene of a batch with its state, a layer that a GIS opens while the batch runs.
 
-Each change is one SQLite transaction, so a batch that is killed leaves the state of the last one.
+Each change is one SQLite transaction, so a batch that is killed leaves the state of the last one. Killed within one,
+SQLite takes it back when the file is next opened for writing; until then GDAL, opening it only to read, may refuse.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ def add(path: Path, scenes: Sequence[Scene]) -> None:
 
 
 def rows(path: Path) -> list[Row]:
-    """Every scene, in the order in which they were found."""
+    """Every scene, in the order in which they were found. Raises JobError for a file that is no ledger."""
+    read_asked(path)  # takes back what a batch that was killed half wrote; GDAL alone, reading, could not
     frame = pyogrio.read_dataframe(path, layer=_LAYER, use_arrow=True)
     return [_row(record) for record in frame.to_dict("records")]
 

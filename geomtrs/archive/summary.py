@@ -35,7 +35,7 @@ table { border-collapse: collapse; width: 100% } td, th { text-align: left; padd
   border-bottom: 1px solid var(--line); vertical-align: top } td.number, th.number { text-align: right }
 img { width: 180px; display: block; border-radius: 3px } td.picture { width: 190px } .faint { color: var(--faint) }
 .reason { color: #d92d20 } svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 3px }
-code { font-size: .9em } a { color: inherit }
+path { stroke-width: 2; stroke-linejoin: round } a { color: inherit }
 """
 
 

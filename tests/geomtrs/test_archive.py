@@ -351,6 +351,26 @@ def test_killed_and_started_again_only_the_unfinished_scenes_are_asked_g3(tmp_pa
     assert verify(out / "tile1_2019-2023") == []
 
 
+# Dies in the middle of a change that is already in part in the file.
+DIES = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN IMMEDIATE")
+database.execute("UPDATE scenes SET status = 'running', reason = hex(zeroblob(3000))")
+os._exit(1)
+"""
+
+
+def test_a_ledger_of_which_a_change_was_half_written_reads_as_before_it_g3(tmp_path: Path) -> None:
+    scenes = [Scene(f"s{n}", ("a.tif", "b.tif"), ground=shapely.box(n, 0, n + 1, 1)) for n in range(50)]
+    open_ledger(tmp_path, {}, scenes, fresh=False).__exit__()
+    subprocess.run([sys.executable, "-c", DIES, str(tmp_path / "ledger.gpkg")], check=False)
+    assert (tmp_path / "ledger.gpkg-journal").exists()
+    assert {row.status for row in rows(tmp_path / "ledger.gpkg")} == {"pending"}
+    assert len(pyogrio.read_dataframe(tmp_path / "ledger.gpkg", layer="scenes")) == 50
+
+
 def test_a_scene_that_was_done_before_the_ledger_knew_is_not_asked_again_g3(tmp_path: Path) -> None:
     archive(tmp_path / "in", 1)
     ask(tmp_path / "in", tmp_path / "out")
