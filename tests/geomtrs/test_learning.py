@@ -14,6 +14,7 @@ from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKN
 from geomtrs.data.pairs import Pack, read_folder, write_pack
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import DIRECTIONS
+from geomtrs.training.calibration import temperature
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.losses import existence_loss, mask_loss
 from geomtrs.training.samples import QUESTIONS, PairSampler
@@ -78,6 +79,13 @@ def test_losses_of_nothing_known_are_zero() -> None:
     states = torch.full((2, 8, 8), UNKNOWN, dtype=torch.uint8)
     assert float(mask_loss(torch.randn(2, 8, 8), states)) == 0
     assert float(existence_loss(torch.randn(2), states[:, 0, 0])) == 0
+
+
+def test_the_temperature_undoes_too_sure_logits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    honest = torch.randn(20000, generator=generator) * 2
+    truth = torch.rand(20000, generator=generator) < honest.sigmoid()
+    assert abs(temperature(honest * 3, truth) - 3) < 0.2
 
 
 def test_the_quick_depthwise_gradient_equals_the_library_one() -> None:

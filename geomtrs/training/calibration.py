@@ -1,0 +1,57 @@
+"""How sure the small model may be: one temperature for mask logits, one for existence (Guo et al. 2017).
+
+Fitted on scenes that training did not see. The mask's is fitted where the sentence holds in the tile, since existence
+is multiplied to it everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from geomtrs.data.labels import PRESENT, UNKNOWN
+from geomtrs.models.mtrefseg import MTRefSeg
+from geomtrs.training.loop import Ask
+from geomtrs.training.samples import Batch
+
+PIXELS = 4096  # of each answer: more move no temperature
+
+
+@torch.inference_mode()
+def calibrate(model: MTRefSeg, ask: Ask, batches: Iterable[Batch]) -> dict[str, float]:
+    """`mask_temperature` and `existence_temperature` of a model in evaluation mode on these batches."""
+    masks, truths, exists, there = [], [], [], []
+    generator = torch.Generator().manual_seed(0)
+    for batch in batches:
+        answer = model.answer(model.maps(batch.images.float()), ask(batch.questions))
+        logits = torch.nn.functional.interpolate(
+            answer.mask, size=batch.answers.shape[-2:], mode="bilinear", align_corners=False
+        )
+        holds = batch.existence == PRESENT
+        for mask, states in zip(logits[holds], batch.answers[holds], strict=True):
+            known = torch.nonzero(states.flatten() != UNKNOWN)[:, 0]
+            chosen = known[torch.randint(len(known), (min(PIXELS, len(known)),), generator=generator)]
+            masks.append(mask.flatten()[chosen])
+            truths.append(states.flatten()[chosen] == PRESENT)
+        sure = batch.existence != UNKNOWN
+        exists.append(answer.existence[sure])
+        there.append(batch.existence[sure] == PRESENT)
+    return {
+        "mask_temperature": round(temperature(torch.cat(masks), torch.cat(truths)), 3) if masks else 1.0,
+        "existence_temperature": round(temperature(torch.cat(exists), torch.cat(there)), 3) if exists else 1.0,
+    }
+
+
+def temperature(logits: Tensor, truth: Tensor) -> float:
+    """The T in 0.2..10 for which sigmoid(logits / T) has the least cross-entropy with truth, both (N,)."""
+    wanted = truth.double()
+
+    def cost(log_t: float) -> float:
+        scaled = logits.double() / torch.tensor(log_t).exp()
+        return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, wanted))
+
+    found = minimize_scalar(cost, bounds=(-1.6, 2.3), method="bounded")
+    return float(torch.tensor(float(found.x)).exp())
