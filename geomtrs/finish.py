@@ -91,7 +91,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
             rasters = {channel.number: _write_rasters(job, channel, tables) for channel in job.names.channels()}
             coverage = covered.result()
         give_back()
-        drawn = aside.submit(_draw_all, job, rasters, readers)
+        drawn = aside.submit(_draw_all, job, rasters, readers, tables)
         on_event(Stage("vectors", "writing polygons"))
         with clock.part("write polygons"):
             layers, told = _layers(job, tables)
@@ -234,19 +234,40 @@ def _readers(job: Answered) -> dict[int, SceneReader]:
     return readers
 
 
-def _draw_all(job: Answered, rasters: Mapping[int, AnswerRasters], readers: Mapping[int, SceneReader]) -> list[Path]:
-    """A picture for each channel."""
+def _draw_all(
+    job: Answered,
+    rasters: Mapping[int, AnswerRasters],
+    readers: Mapping[int, SceneReader],
+    tables: Mapping[int, geopandas.GeoDataFrame],
+) -> list[Path]:
+    """A picture for each channel; `tables` say how many polygons it shows."""
     previews = []
     for channel in job.names.channels():
         made = rasters[channel.number]
         mask = made.mask if job.spec.queries[channel.query].scene_part else None
-        previews.append(_draw(job, channel, readers[channel.pair].of(made.probability, mask)))
+        reader = readers[channel.pair].of(made.probability, mask)
+        previews.append(_draw(job, channel, reader, tables[channel.number]))
     return previews
 
 
-def _draw(job: Answered, channel: Channel, reader: SceneReader) -> Path:
+def _draw(job: Answered, channel: Channel, reader: SceneReader, table: geopandas.GeoDataFrame) -> Path:
     path = job.folder / channel.file("preview", "png")
     before, after = job.dates_of(channel)
-    caption = Caption(job.spec.queries[channel.query].text, before, after)
+    caption = Caption(job.spec.queries[channel.query].text, before, after, summary=_summary(table))
     write_preview(path, reader.whole(), caption, threshold=job.threshold, closer=reader.closer)
     return path
+
+
+def _summary(table: geopandas.GeoDataFrame) -> str:
+    """How many polygons and how much ground: "12 polygons · 3.4 ha"; nothing for none."""
+    if not len(table):
+        return ""
+    count = f"{len(table):,} polygon{'s' if len(table) > 1 else ''}"
+    if table["area_m2"].isna().all():
+        return f"{count} · {table['area_px'].sum():,} px"
+    area = float(table["area_m2"].sum())
+    size = next(f"{area / unit:,.{digits}f} {name}" for unit, digits, name in _AREAS if area >= unit or unit == 1)
+    return f"{count} · {size}"
+
+
+_AREAS = ((1e6, 1, "km²"), (1e4, 1, "ha"), (1, 0, "m²"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import batch, data, demo, detect, doctor, model, plan, train, verify
+from geomtrs.cli import batch, data, demo, detect, doctor, evaluate, model, plan, train, verify
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -42,6 +42,8 @@ app.command("verify")(verify.verify)
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
+app.command("evaluate")(evaluate.evaluate)
+app.command("bench")(evaluate.bench)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
@@ -103,7 +105,7 @@ def _usage_or_bug(error: Exception) -> int:
 
 
 def _interrupted() -> int:
-    _say("interrupted; finished blocks are kept: geomtrs resume DIR goes on")
+    _say("interrupted; what is finished is kept: the same command goes on, or geomtrs resume DIR")
     return INTERRUPTED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -16,9 +17,13 @@ def verify(folder: Annotated[str, typer.Argument(help="Folder of a finished run.
     """
     from pathlib import Path
 
+    from geomtrs.outputs.verify import input_notes
     from geomtrs.outputs.verify import verify as check
 
     findings = check(Path(folder))
+    if not findings:
+        for note in input_notes(Path(folder)):
+            print(f"note  {note}", file=sys.stderr)
     for finding in findings:
         print(finding)
     print(f"{folder}: {'sound' if not findings else f'{len(findings)} faults'}")
