@@ -1,0 +1,184 @@
+"""A model asked the sentences of an evaluation as the product asks them: existence, words about the scene and all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import geopandas
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from scipy import ndimage
+
+from geomtrs.data.cases import Case
+from geomtrs.grammar import ScenePart
+from geomtrs.models.base import ChangeModel
+from geomtrs.outputs.keep import kept
+from geomtrs.query import Query
+from tiling.rings import corners, outlines
+
+LARGEST_PX = 2048  # of a picture's side that a model is given whole
+SENTENCES_AT_ONCE = 16  # so that memory follows the picture, not the number of its sentences
+STRIDE = 32  # parts of a large picture begin on multiples of it, as the product's reads do
+
+Progress = Callable[[int, int], None]  # sentences and pairs answered so far
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A case and what the model said.
+
+    pair         number of the pair, from 0; the sentences of one follow each other
+    probability  (H, W) float32, mask × existence, before words about the scene
+    existence    of the sentence anywhere in the picture
+    mask         (H, W), the answer: probability at the threshold, of that what words about the scene leave
+    swapped      (H, W), the answer with the dates swapped; None unless the case says that nothing is right then
+    seconds      of the model for this sentence, and its share of what serves the whole pair
+    """
+
+    case: Case
+    pair: int
+    probability: NDArray[np.float32]
+    existence: float
+    mask: NDArray[np.bool_]
+    swapped: NDArray[np.bool_] | None
+    seconds: float
+
+
+def answers(
+    model: ChangeModel, cases: Iterable[Case], *, threshold: float = 0.5, progress: Progress | None = None
+) -> Iterator[Answered]:
+    """Each case answered, in order; the pictures of a pair are looked at once for all its consecutive sentences.
+
+    Directional cases are asked of the swapped dates too. Pictures larger than LARGEST_PX are cut, with the model's
+    halo around each part; padding a smaller one to what the model wants is the model's own affair.
+    """
+    done = 0
+    for number, group in enumerate(pairs(cases)):
+        begun = time.perf_counter()
+        queries = [Query(case.sentence) for case in group]
+        probability, existence = _ask(model, group[0].before, group[0].after, queries)
+        swapped = _swapped(model, group, queries)
+        seconds = (time.perf_counter() - begun) / len(group)
+        for i, (case, query) in enumerate(zip(group, queries, strict=True)):
+            back = swapped.get(i)
+            yield Answered(
+                case=case,
+                pair=number,
+                probability=probability[i],
+                existence=float(existence[i]),
+                mask=said(probability[i], query.scene_part, threshold=threshold, gsd_m=case.gsd_m),
+                swapped=None if back is None else said(back, query.scene_part, threshold=threshold, gsd_m=case.gsd_m),
+                seconds=seconds,
+            )
+        done += len(group)
+        if progress is not None:
+            progress(done, number + 1)
+
+
+def pairs(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    """Consecutive cases about the same two pictures."""
+    group: list[Case] = []
+    for case in cases:
+        if group and not _same(group[-1], case):
+            yield group
+            group = []
+        group.append(case)
+    if group:
+        yield group
+
+
+def said(
+    probability: NDArray[np.float32], part: ScenePart, *, threshold: float, gsd_m: float | None
+) -> NDArray[np.bool_]:
+    """(H, W) where the answer holds: the threshold, then place, size and rank among its 4-connected parts.
+
+    Limits of area need a ground resolution and are passed over without one; north is up.
+    """
+    mask: NDArray[np.bool_] = probability >= threshold
+    if gsd_m is None:
+        part = replace(part, least=None, most=None)
+    if not part:
+        return mask
+    labels, count = ndimage.label(mask)
+    if not count:
+        return mask
+    numbers = np.arange(1, count + 1)
+    frame = geopandas.GeoDataFrame(
+        {
+            # Without a CRS sizes are told by area_px: here in m², so that limits in m² mean what they say.
+            "area_px": ndimage.sum_labels(mask, labels, numbers) * (gsd_m or 1.0) ** 2,
+            "prob_mean": ndimage.mean(probability, labels, numbers),
+        },
+        geometry=_outlines(labels, count),
+    )
+    chosen = kept(frame, part, GeoBox(mask.shape, Affine.identity(), None))
+    left: NDArray[np.bool_] = np.concatenate([[False], chosen])[labels]
+    return left
+
+
+def _same(one: Case, other: Case) -> bool:
+    return all(a is b or np.array_equal(a, b) for a, b in ((one.before, other.before), (one.after, other.after)))
+
+
+def _swapped(model: ChangeModel, group: Sequence[Case], queries: Sequence[Query]) -> dict[int, NDArray[np.float32]]:
+    """Probability with the dates swapped, by place in the group, of the cases that ask for it."""
+    wanted = [i for i, case in enumerate(group) if case.swapped_empty]
+    if not wanted:
+        return {}
+    probability, _ = _ask(model, group[0].after, group[0].before, [queries[i] for i in wanted])
+    return dict(zip(wanted, probability, strict=True))
+
+
+def _ask(
+    model: ChangeModel, before: NDArray[np.uint8], after: NDArray[np.uint8], queries: Sequence[Query]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probability × existence (Q, H, W) and existence (Q,); of a picture in parts the highest of its parts."""
+    height, width = before.shape[:2]
+    dates = np.stack([before, after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
+    groups = [queries[i : i + SENTENCES_AT_ONCE] for i in range(0, len(queries), SENTENCES_AT_ONCE)]
+    prepared = [model.prepare(some) for some in groups]
+    probability = np.empty((len(queries), height, width), np.float32)
+    existence = np.zeros(len(queries), np.float32)
+    halo = -(-model.tile_spec.halo_px // STRIDE) * STRIDE
+    for rows in _cuts(height, halo):
+        for cols in _cuts(width, halo):
+            features = model.features(np.ascontiguousarray(dates[..., rows.read, cols.read]))
+            for first, some in zip(range(0, len(queries), SENTENCES_AT_ONCE), prepared, strict=True):
+                answer = model.answer(features, some)
+                which = slice(first, first + answer.existence.shape[1])
+                found = answer.probability[0] * answer.existence[0, :, None, None]
+                probability[which, rows.core, cols.core] = found[:, rows.inside, cols.inside]
+                existence[which] = np.maximum(existence[which], answer.existence[0])
+    return probability, existence
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A stretch of rows or columns: what is read, what of it counts, and where that lies in what was read."""
+
+    read: slice
+    core: slice
+
+    @property
+    def inside(self) -> slice:
+        return slice(self.core.start - self.read.start, self.core.stop - self.read.start)
+
+
+def _cuts(length: int, halo: int) -> list[_Cut]:
+    if length <= LARGEST_PX:
+        return [_Cut(slice(0, length), slice(0, length))]
+    step = LARGEST_PX - 2 * halo
+    return [
+        _Cut(slice(max(0, at - halo), min(length, at + step + halo)), slice(at, min(length, at + step)))
+        for at in range(0, length, step)
+    ]
+
+
+def _outlines(labels: NDArray[np.int32], count: int) -> NDArray[np.object_]:
+    """The polygons of numbered regions, in pixels from the picture's upper left."""
+    points = corners(np.pad(labels, 1), -1, -1)
+    return outlines(replace(points, piece=points.piece - 1, other=points.other - 1), count)
