@@ -1,0 +1,113 @@
+"""Cases for evaluation from the labelled pairs of a pack: tiles as they are, with sentences of every kind.
+
+Samples of one date have no case: what they show has not changed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomtrs.data.cases import Case
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, rule_of
+from geomtrs.data.pairs import Pack, Sample
+from geomtrs.data.referring import Referring, refer, shuffled
+
+# Things that no pair of these sets shows, though none is labelled for them; left out where they may.
+_NEVER_SHOWN = ("aircraft", "ice", "landslide", "burnt")
+_MAY_SHOW: Mapping[str, tuple[str, ...]] = {
+    "kahramanmaras_quake": ("landslide",),
+    "karabuk_fires": ("landslide", "burnt"),
+    "river_floods": ("landslide", "burnt"),
+    "timelapse_weak": _NEVER_SHOWN,
+    "xbd_guatemala": ("landslide", "burnt"),
+    "airchange": ("burnt",),
+    "drawn": ("aircraft", "ice", "landslide", "burnt"),
+}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a pair's labels and mask say: (things, H, W) states of both dates, and where nothing changed of what.
+
+    still, about  as in `refer`
+    """
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    still: NDArray[np.bool_]  # (H, W)
+    about: frozenset[int]
+
+
+def cases(
+    pack: Pack, *, split: str = "val", per_pair: int = 8, seed: int = 0, sets: Collection[str] | None = None
+) -> Iterator[Case]:
+    """Up to `per_pair` sentences about each pair of a split, about a third of them absent; in the pack's order.
+
+    What is asked of a pair follows from the seed, its set and its name, whatever else is in the pack. A pair whose
+    labels tell no change and no absence has no case.
+    """
+    for sample in pack.samples:
+        if sample.split != split or (sets is not None and sample.set not in sets):
+            continue
+        labelled, before, after = read_labels(pack, sample), pack.plane(sample, "A"), pack.plane(sample, "B")
+        if labelled is None or before is None or after is None:
+            continue
+        rng = np.random.default_rng([seed, zlib.crc32(f"{sample.set}/{sample.name}".encode())])
+        said = refer(
+            labelled.before, labelled.after, labelled.still, rng=rng, gsd_m=sample.gsd_m, about=labelled.about
+        )  # fmt: skip
+        for one in _spread(said, per_pair, rng):
+            yield Case(
+                before, after, one.sentence, one.mask, one.known, sample.set, sample.scene, one.kind,
+                gsd_m=sample.gsd_m, thing="anything" if one.thing == ANYTHING else THINGS[one.thing],
+                direction=one.direction, held_out=one.held_out, swapped_empty=one.swapped_empty,
+            )  # fmt: skip
+
+
+def read_labels(pack: Pack, sample: Sample) -> Labelled | None:
+    """What is known of a pair at its own size; None for a single date, and where its set says too little.
+
+    Raw labels of both dates are read by the set's rule. Where there is only a mask, it tells all of the change of one
+    thing, and where the direction is given, what was there at either date within it.
+    """
+    mask, first, last = (pack.plane(sample, name) for name in ("mask", "labelA", "labelB"))
+    if sample.offsets[1] < 0:
+        return None
+    shape = (sample.height, sample.width)
+    still = np.zeros(shape, bool) if mask is None else mask == 0
+    rule = rule_of(sample.set, sample.name)
+    if rule is not None and first is not None and last is not None:
+        tables = rule.tables()
+        before, after, about = tables[:, first], tables[:, last], frozenset[int]()
+    elif mask is not None and sample.set in MASK_MEANS:
+        before, after = (np.full((len(THINGS), *shape), UNKNOWN, np.uint8) for _ in range(2))
+        meant = "anything" if sample.name.startswith("sysu") else MASK_MEANS[sample.set]
+        thing = ANYTHING if meant == "anything" else THINGS.index(meant)
+        about = frozenset([thing])
+        if thing != ANYTHING and sample.direction in ("appear", "disappear"):
+            without, with_it = (before, after) if sample.direction == "appear" else (after, before)
+            without[thing][~still], with_it[thing][~still] = ABSENT, PRESENT
+    else:
+        return None
+    for name in set(_NEVER_SHOWN) - {*_MAY_SHOW.get(sample.set, ())}:
+        before[THINGS.index(name)] = after[THINGS.index(name)] = ABSENT
+    return Labelled(before, after, still, about)
+
+
+def _spread(said: list[Referring], most: int, rng: np.random.Generator) -> list[Referring]:
+    """A third of them absent, the others of as many kinds as there are."""
+    true = shuffled(rng, (s for s in said if s.kind != "absent"))
+    absent = shuffled(rng, (s for s in said if s.kind == "absent"))
+    seen: dict[str, int] = {}
+    turns = []
+    for one in true:
+        turns.append(seen.get(one.kind, 0))
+        seen[one.kind] = turns[-1] + 1
+    true = [true[i] for i in np.argsort(turns, kind="stable")]
+    third = int(most / 3 + rng.random())
+    return [*true[: most - min(third, len(absent))], *absent[:third]]
