@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,6 +104,19 @@ def load_published(folder: Path, device: Device) -> PublishedModel:
     where a file is missing, damaged or of another model (E7); nothing is unpickled (E8).
     """
     config = read_config(folder, FAMILY, (WEIGHTS, "tokenizer.json"))
+    network = network_of(folder, config)
+    network.eval()
+    if device.threads:
+        torch.set_num_threads(device.threads)
+    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return PublishedModel(network, load_tokenizer(folder), device, weights_hash=digest)
+
+
+def network_of(folder: Path, config: Mapping[str, Any]) -> MTRefSeg:  # Any: JSON values
+    """The network of a folder with the weights in it, in their own type; `config` is what `read_config` said of it.
+
+    Nothing is held twice: the weights are mapped from the file. Raises ModelError as `load_published` does.
+    """
     path, wanted = folder / WEIGHTS, str(config.get("files", {}).get(WEIGHTS))
     found = file_hash(path) if path.is_file() else "no file"
     if found != wanted:
@@ -124,11 +137,7 @@ def load_published(folder: Path, device: Device) -> PublishedModel:
         raise ModelError(
             path, found=f"not safetensors ({error})", wanted="converted weights", remedy="convert the checkpoint again"
         ) from None
-    network.eval()
-    if device.threads:
-        torch.set_num_threads(device.threads)
-    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return PublishedModel(network, load_tokenizer(folder), device, weights_hash=digest)
+    return network
 
 
 def params_from(document: dict[str, Any]) -> BaseParams:  # Any: JSON values
