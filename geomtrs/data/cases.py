@@ -15,7 +15,7 @@ class Case:
     known  where the labels tell at all; outside it no answer is right or wrong
     place  samples of one place count together in intervals
     kind   what the sentence is made of: direction, from-to, place, rank, size, count, several, absent-thing, …
-    swapped_empty  in the swapped order nothing is right: the sentence is directional and nothing of it went the other way
+    swapped_empty  with the dates swapped nothing is right: the sentence is directional, and nothing went the other way
     """
 
     before: NDArray[np.uint8]  # (H, W, 3)

@@ -141,11 +141,11 @@ def train(
             _set_rates(optimiser, settings, done)
             torch.manual_seed(settings.seed * 1_000_003 + steps)
             loss, parts = _gradients(model, ask, stream, optimiser, settings)
-            if _step(optimiser, settings):
+            if take_step(optimiser, settings):
                 bad = 0
             else:
                 bad += 1
-                _stop_if_hopeless(bad, folder / f"{stage}.pt", loss)
+                stop_if_hopeless(bad, folder / f"{stage}.pt", loss)
             steps += 1
             _average(average, model, settings.ema, steps)
             _average(average_extra, extra, settings.ema, steps)
@@ -162,7 +162,7 @@ def train(
                     told(facts | {"share": settings.share_done(steps, spent)})
             if (steps % settings.save_every == 0 and bad == 0) or over:
                 progress = {"spent": spent, "steps": steps, "settings": asdict(settings)}
-                _save(folder / f"{stage}.pt", modules, optimiser, progress)
+                save_state(folder / f"{stage}.pt", modules, optimiser, progress)
     return average
 
 
@@ -187,7 +187,7 @@ def _gradients(
     return total, sums
 
 
-def _step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
+def take_step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
     """False where the gradient was no number: nothing was moved."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
@@ -197,7 +197,7 @@ def _step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
     return True
 
 
-def _stop_if_hopeless(bad: int, checkpoint: Path, loss: float) -> None:
+def stop_if_hopeless(bad: int, checkpoint: Path, loss: float) -> None:
     if bad >= _BAD_STEPS:
         raise JobError(
             checkpoint,
@@ -217,7 +217,7 @@ def _average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> 
             mine.copy_(theirs)
 
 
-def _save(
+def save_state(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, progress: Mapping[str, object]
 ) -> None:
     """Everything a run needs to go on, under a temporary name first; a full disk leaves the one before."""

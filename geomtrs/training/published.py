@@ -43,7 +43,7 @@ from geomtrs.nn.fusion import OneWayFusion
 from geomtrs.nn.masked_attention import MaskedAttentionDecoder
 from geomtrs.nn.reader import ImageReader
 from geomtrs.training.config import StageConfig
-from geomtrs.training.loop import Settings, Told, _save, _step, _stop_if_hopeless
+from geomtrs.training.loop import Settings, Told, save_state, stop_if_hopeless, take_step
 from geomtrs.training.lora import add_adapters, merge_adapters
 from geomtrs.training.point_losses import IGNORED, language_loss, set_loss
 from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Samples, batches, read_samples
@@ -193,8 +193,8 @@ def _train(
         optimiser.zero_grad(set_to_none=True)
         parts = _gradients(config, network, stream, loss, place)
         total = sum(parts.values())
-        bad = 0 if _step(optimiser, Settings(clip=config.clip)) else bad + 1
-        _stop_if_hopeless(bad, path, total)
+        bad = 0 if take_step(optimiser, Settings(clip=config.clip)) else bad + 1
+        stop_if_hopeless(bad, path, total)
         now = time.monotonic()
         spent, last, over = spent + now - last, now, step + 1 == steps
         if place.rank == 0:
@@ -204,7 +204,9 @@ def _train(
             if told is not None:
                 told({**facts, "share": (step + 1) / steps})
             if over or ((step + 1) % config.save_every == 0 and bad == 0):
-                _save(path, {"learned": learned}, optimiser, {"spent": spent, "steps": step + 1, "settings": settings})
+                save_state(
+                    path, {"learned": learned}, optimiser, {"spent": spent, "steps": step + 1, "settings": settings}
+                )
 
 
 def _gradients(
