@@ -198,6 +198,7 @@ def take_step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
 
 
 def stop_if_hopeless(bad: int, checkpoint: Path, loss: float) -> None:
+    """Raises JobError after so many `bad` steps in a row."""
     if bad >= _BAD_STEPS:
         raise JobError(
             checkpoint,
