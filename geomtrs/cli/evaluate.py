@@ -34,7 +34,7 @@ def evaluate(
     sets: Sets = None,
     split: Split = "val",
     per_pair: PerPair = 8,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Probability from which a pixel counts.")] = 0.5,
+    threshold: Annotated[float, typer.Option(min=0.001, max=1.0, help="Probability from which a pixel counts.")] = 0.5,
     published: Annotated[
         bool, typer.Option("--published", help="The published protocol alone; needs a split of MTRefSeg-21K.")
     ] = False,

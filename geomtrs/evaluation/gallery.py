@@ -16,7 +16,7 @@ from geomtrs.evaluation.runner import Answered
 from geomtrs.outputs.lettering import font_of, wrap
 
 EXTREMES, SHEET = 12, 60
-SIDE_PX = 220
+SIDE_PX, LINE_PX = 220, 2
 LEAST_PX = 160  # of the place that is shown, so that a house is seen with what is around it
 TRUTH, ANSWER = (0, 214, 255), (255, 45, 130)
 COLUMNS, CELL_PX = 5, 156
@@ -120,7 +120,7 @@ def draw(answered: Answered, outcome: Outcome) -> Picture:
 
 def sheet(pictures: Sequence[Picture]) -> Image.Image:
     """All pictures on one, COLUMNS wide: before and after beside each other, the sentence and IoU below."""
-    font, gap, text = font_of(12), 8, 48
+    font, gap, text = font_of(12), 8, 52
     cell = 2 * CELL_PX + 2
     lines = max(1, -(-len(pictures) // COLUMNS))
     made = Image.new("RGB", (COLUMNS * (cell + gap) + gap, lines * (CELL_PX + text + gap) + gap), "white")
@@ -132,16 +132,16 @@ def sheet(pictures: Sequence[Picture]) -> Image.Image:
             small = Image.fromarray(date)
             small.thumbnail((CELL_PX, CELL_PX))
             made.paste(small, (x + k * (CELL_PX + 2), y))
-        for k, line in enumerate(wrap(picture.sentence, font, cell, most=2)):
-            pen.text((x, y + CELL_PX + 1 + 14 * k), line, fill="black", font=font)
-        pen.text((x, y + CELL_PX + 30), wrap(picture.caption, font, cell, most=1)[0], fill=(90, 90, 90), font=font)
+        said = wrap(picture.sentence, font, cell, most=2)
+        for k, line in enumerate([*said, wrap(picture.caption, font, cell, most=1)[0]]):
+            pen.text((x, y + CELL_PX + 1 + 15 * k), line, fill="black" if k < len(said) else "dimgrey", font=font)
     return made
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
     """As a file."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)  # lines of two pixels keep their colour
     return file.getvalue()
 
 
@@ -170,8 +170,7 @@ def _outlined(
     picture: NDArray[np.uint8], known: NDArray[np.bool_], truth: NDArray[np.bool_], said: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     picture[~known] = picture[~known] // 3 + 150
-    # The truth's line is the wider one, so that it is seen on both sides where the answer runs along it.
-    for mask, colour, grown in ((truth, TRUTH, True), (said, ANSWER, False)):
-        outer = ndimage.binary_dilation(mask) if grown else mask
-        picture[outer & ~ndimage.binary_erosion(mask)] = colour
+    # The answer's line lies inside, the truth's outside, so that both are seen where they run along each other.
+    picture[ndimage.binary_dilation(truth, iterations=LINE_PX) & ~truth] = TRUTH
+    picture[said & ~ndimage.binary_erosion(said, iterations=LINE_PX, border_value=1)] = ANSWER
     return picture

@@ -25,7 +25,8 @@ h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .3r
 p { margin: .3rem 0 .7rem; max-width: 75ch } .faint { color: var(--faint) }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-td:first-child, th:first-child { text-align: left } th { font-weight: 600; vertical-align: bottom }
+td:first-child, th:first-child { text-align: left; white-space: normal; min-width: 8.5rem }
+th { font-weight: 600; vertical-align: bottom }
 .plots { display: flex; flex-wrap: wrap; gap: 1.5rem } svg { width: 300px; max-width: 100%; height: auto }
 .cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr)); gap: 1.1rem .9rem }
 figure { margin: 0 } figure div { display: flex; gap: 2px } figure img { width: calc(50% - 1px); height: auto }
@@ -157,12 +158,15 @@ def page(
     """The whole page; nothing in it comes from elsewhere."""
     sections = [("The worst", gallery.worst), ("The best", gallery.best), (f"A draw of {SHEET}", gallery.drawn)]
     quality = _quality([picture for _, pictures in sections for picture in pictures])
-    legend = (
-        f'<p><span style="color:rgb{TRUTH}">■</span> truth <span style="color:rgb{ANSWER}">■</span> answer · left '
-        "before, right after · faded: not known · shown around what is marked, else the whole</p>"
+    marks = " ".join(
+        f'<span style="color:rgb{colour}">■</span> {name}' for name, colour in (("truth", TRUTH), ("answer", ANSWER))
     )
-    cases = "".join(
-        f"<h2>{heading}</h2>{legend}<div class='cases'>{''.join(_figure(one, quality) for one in pictures)}</div>"
+    legend = (
+        f"<h2>Cases</h2><p>{marks} · left before, right after · faded: not known · shown around what is marked, else "
+        "the whole</p>"
+    )
+    cases = legend + "".join(
+        f"<h2>{heading}</h2><div class='cases'>{''.join(_figure(one, quality) for one in pictures)}</div>"
         for heading, pictures in sections
         if pictures
     )
@@ -173,7 +177,7 @@ def page(
     )
     calibrated = (
         "<h2>Calibration</h2><p>Of what was said with a probability, how much held. On the line what is said is what "
-        f"holds; the bars are how often it was said, the highest as full.</p><div class='plots'>{plots}</div>"
+        f"holds; the bars show how often each was said.</p><div class='plots'>{plots}</div>"
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +56,9 @@ def open_source(
     Raises DataError where nothing of the kind is there.
     """
     if (folder / "index.json").is_file():
-        yield _packed(Pack(folder), folder.name, split=split, per_pair=per_pair, seed=seed, sets=sets)
+        pack = Pack(folder)
+        _refuse_unknown(folder, sorted({sample.set for sample in pack.samples}), sets)
+        yield _packed(pack, folder.name, split=split, per_pair=per_pair, seed=seed, sets=sets)
     elif any(folder.glob("*/samples.jsonl")):
         _refuse_unknown(folder, sorted(path.parent.name for path in folder.glob("*/samples.jsonl")), sets)
         with tempfile.TemporaryDirectory() as temporary:
@@ -139,15 +140,14 @@ def _kind(sample: Sample, *, empty: bool) -> str:
 
 
 def _packed(pack: Pack, name: str, *, split: str, per_pair: int, seed: int, sets: Sequence[str] | None) -> Source:
-    val_cases = importlib.import_module("geomtrs.data.val_cases")
+    from geomtrs.data.val_cases import cases
 
-    _refuse_unknown(name, sorted({sample.set for sample in pack.samples}), sets)
     chosen = [one for one in pack.samples if one.split == split and (sets is None or one.set in sets)]
     if not chosen:
         raise _no_sample(name, split, sorted({sample.split for sample in pack.samples}))
-    return Source(
-        name, len(chosen), partial(val_cases.cases, pack, split=split, per_pair=per_pair, seed=seed, sets=sets)
-    )
+    # A single date has no case.
+    pairs = sum(one.offsets[1] >= 0 for one in chosen)
+    return Source(name, pairs, partial(cases, pack, split=split, per_pair=per_pair, seed=seed, sets=sets))
 
 
 def _refuse_unknown(file: object, there: Sequence[str], sets: Sequence[str] | None) -> None:
