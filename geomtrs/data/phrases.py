@@ -96,7 +96,10 @@ _UNTOLD = re.compile(
     r"since last|tornado|earthquake|disaster|abandoned|overgrown|collaps|under construction|completed|recent|logg|"
     r"grew|grown|expan|growth|shr[aiu]n|reced|advanced|retreat|rising|cultivated|sown|dug up|covered|lost to|sprawl|"
     r"froze|every new|regrown|plant|parked|revegetated|eliminated|forestation|that exist|no longer exist|drained|green|"
-    r"wildfire|development|stripped|excavated|(?:ground|land) that w"
+    r"^new construction$|wildfire|development|stripped|excavated|(?:ground|land) that w"
+)
+_BUILT_TWICE = re.compile(
+    r"(?=.*(?:urban land|built-up)).*(?:erect|constr|knock|torn|demoli|raz|destroy|put up|\bbuilt\b(?!-))"
 )
 _NATURE = ("water", "field", "grass", "bare", "landslide", "burnt", "ice")
 _NOT_OF_NATURE = re.compile(r"\badd|removed|taken away|missing|absent")  # nobody takes away a lake
@@ -111,6 +114,7 @@ def sayings() -> Mapping[tuple[int, str, int | None], tuple[Expression, ...]]:
     out: dict[tuple[int, str, int | None], list[Expression]] = {}
     for said in all_expressions():
         odd = said.thing != ANYTHING and THINGS[said.thing] in _NATURE and _NOT_OF_NATURE.search(said.text)
+        odd = odd or _BUILT_TWICE.search(said.text)
         if not odd and not _UNTOLD.search(said.text) and said.text not in plain and {*name.findall(said.text)} <= true:
             out.setdefault((said.thing, said.direction, said.source), []).append(said)
     return {key: tuple(said) for key, said in out.items()}

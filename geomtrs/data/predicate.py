@@ -1,12 +1,11 @@
 """Where a sentence holds by the labels, read from its words alone: the check on whoever wrote it.
 
-Nothing here is shared with `referring.py`: words are found by patterns, patches by a graph of pixels, distances by a
-tree of points. What a kind of sentence means is under the function that judges it.
+Nothing here is shared with `referring.py`: words are read by `readings.py`, patches are found by a graph of pixels,
+distances by a tree of points. What a kind of sentence means is under the function that judges it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -17,43 +16,15 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN
-from geomtrs.grammar import Place, ScenePart, read
+from geomtrs.data.readings import reading_of
+from geomtrs.grammar import Place, ScenePart
 
 _Bool = NDArray[np.bool_]
 _States = NDArray[np.uint8]
 _Patch = tuple[NDArray[np.intp], NDArray[np.intp]]
 _Judged = tuple[_Bool, _Bool]  # (H, W) where it holds, (H, W) where that is known
 
-_WORDS = {
-    "palm": r"palm trees?|palms?", "landslide": r"landslides?|slope failures?|slopes that slid",
-    "burnt": r"(?:burnt|burned|scorched) (?:areas?|ground|land)|land that burned|areas burned|fire scar|after the fire",
-    "solar": r"solar (?:panels?|arrays?)|photovoltaic panels?", "pool": r"(?:swimming )?pools?",
-    "aircraft": r"(?:air|aero)?planes?", "boat": r"boats?|vessels?", "car": r"cars?|vehicles?",
-    "ice": r"ice(?: cover)?", "town": r"built-up (?:areas?|land)|urban land", "bare": r"bare (?:ground|soil|land)",
-    "field": r"fields?|farmland|cropland|farm land", "grass": r"grass|low vegetation", "tree": r"trees?(?: cover)?",
-    "road": r"roads?|asphalt", "water": r"water(?: body| bodies)?|flood(?:ed|ing)?|inundated|areas that fell dry",
-    "building": r"buildings?|structures?|constructions|new construction(?=$)",
-}  # fmt: skip  # "palm trees" come first: they are no trees
-_NAMED = re.compile("|".join(rf"(?P<{thing}>\b(?:{pattern})(?!\w))" for thing, pattern in _WORDS.items()))
-_CHANGED = re.compile(r"\bchang|\baltered|\bmodified|\bdifferen|appeared or disappeared|added or removed")
-_GONE = re.compile(
-    r"\b(?:disappear|vanish|remov|lost\b|loss\b|gone\b|no longer there|missing|former\b|taken away|demoli|destroy|"
-    r"torn|knocked down|razed|felled|cut\b|cleared|dried up|fell dry|emerged from|left\b|departed|drove away|filled in|"
-    r"moved away|sailed away|flew away|dismantled|melted|recovery)|before but not now|only in the (?:earlier|first)"
-)
-_CAME = re.compile(
-    r"\b(?:appear|new\b|newly|add|erected|constructed|construction\b|gained|installed|arrived|came|fresh|burned by|"
-    r"slid$|that burned|the fire scar$|put up|flood|inundated|under water now|built between|(?:were|was|been) built)|"
-    r"not there before|absent in the first|only in the (?:later|second)"
-)
 _CROSS = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
-_GROWN = re.compile(r"\b(?:grown|grew|expanded|extended|enlarged)\b")
-_SHRUNK = re.compile(r"\b(?:shrunk|shrank|receded)\b")
-_SOURCE_FIRST = re.compile(
-    r"\breplaced by|that became|turned into|converted to|transformed into|that gave way to|from .* to "
-)
-_SOURCE_LAST = re.compile(r"where there (?:was|were)|took the place of|on former|that replaced")
-_BESIDE = re.compile(r" (?:beside|next to|along|at) (?:the |a )?(?P<other>[a-z]+)(?:'s edge)?$")
 
 
 @dataclass(frozen=True)
@@ -89,41 +60,30 @@ class _Told:
 
 
 def holds(
-    sentence: str,
-    before: _States,
-    after: _States,
-    still: _Bool,
-    gsd_m: float | None = None,
-    *,
+    sentence: str, before: _States, after: _States, still: _Bool, gsd_m: float | None = None, *,
     about: Collection[int] = (),
-) -> _Judged:
+) -> _Judged:  # fmt: skip
     """(H, W) where the sentence holds and (H, W) where that is known; nothing is known of what cannot be read.
 
     The other arguments are those of `refer`. A patch is 4-connected and has 8 pixels or more; of less nothing is known.
     """
-    asked, part = read(sentence)
-    asked = asked.lower().strip(" ?.")
-    told = _Told(before, after, still, frozenset(about))
-    beside = _BESIDE.search(asked)
-    named = [THINGS.index(str(m.lastgroup)) for m in _NAMED.finditer(asked[: beside.start()] if beside else asked)]
-    grown, shrunk = bool(_GROWN.search(asked)), bool(_SHRUNK.search(asked))
-    if len(named) == 2 and (_SOURCE_FIRST.search(asked) or _SOURCE_LAST.search(asked)):
-        source, thing = named if _SOURCE_FIRST.search(asked) else named[::-1]
-        (came, not_came), (went, not_went) = told.came(thing), told.turned().came(source)
-        return _without_specks(came & went, not_came | not_went)
-    if named and (grown or shrunk):
-        return _grown(told if grown else told.turned(), named[0])
-    if _CHANGED.search(asked):
-        return _without_specks(*told.changed(named[0] if named else ANYTHING))
-    gone, come = bool(_GONE.search(asked)), bool(_CAME.search(asked))
-    if not named or gone == come:
-        return np.zeros_like(still), np.zeros_like(still)
-    each = [(told.turned() if gone else told).came(thing) for thing in named]
+    reading, told = reading_of(sentence), _Told(before, after, still, frozenset(about))
+    unread = np.zeros_like(still), np.zeros_like(still)
+    if reading is None or (reading.part and (reading.beside is not None or reading.direction in ("grew", "shrank"))):
+        return unread
+    first, last = (told.turned(), told) if reading.direction in ("disappeared", "shrank") else (told, told.turned())
+    if reading.direction in ("grew", "shrank"):
+        return _grown(first, reading.things[0]) if len(reading.things) == 1 and reading.beside is None else unread
+    each = [first.came(thing) for thing in reading.things]
+    if reading.direction == "changed":
+        each = [told.changed(thing) for thing in reading.things or (ANYTHING,)]
     yes, no = np.any([y for y, _ in each], axis=0), np.all([n for _, n in each], axis=0)
-    if beside:
-        other = next((str(m.lastgroup) for m in _NAMED.finditer(beside["other"])), "")
-        return _beside(yes, no, after[THINGS.index(other)], gsd_m)
-    return _kept(yes, no, part, gsd_m)
+    if reading.source is not None:
+        went, not_went = last.came(reading.source)
+        yes, no = yes & went, no | not_went
+    if reading.beside is not None:
+        return _beside(yes, no, after[reading.beside], gsd_m)
+    return _kept(yes, no, reading.part, gsd_m)
 
 
 def _patches(where: _Bool) -> list[_Patch]:
@@ -164,19 +124,15 @@ def _kept(yes: _Bool, no: _Bool, part: ScenePart, gsd_m: float | None) -> _Judge
         verdicts = [_in_place(patch, part.place, yes.shape)] if part.place else []
         if part.least or part.most:
             verdicts.append(_in_size(patch, part, len(patch[0]) * gsd_m**2, yes | no) if gsd_m else UNKNOWN)
-        mask[patch] = not verdicts or min(verdicts) == PRESENT
-        if ABSENT not in verdicts:
-            known[patch] = UNKNOWN not in verdicts
-            left.append(patch)
-        else:
-            mask[patch] = False
+        mask[patch], known[patch] = ABSENT not in verdicts, ABSENT in verdicts or UNKNOWN not in verdicts
+        left += [] if ABSENT in verdicts else [patch]
     if part.count is not None:
         chosen = sorted(left, key=lambda patch: len(patch[0]), reverse=bool(part.largest))[part.skip :][: part.count]
         mask[:] = False
         for patch in chosen:
             mask[patch] = True
-        told = bool((yes | no).all()) and (part.largest is not None or len(left) in (0, part.count))
-        known &= told
+        known &= (yes | no).all() and all(known[patch].all() for patch in left)
+        known &= part.largest is not None or len(left) in (0, part.count)
     return mask & known, known
 
 
@@ -232,9 +188,7 @@ def _grown(told: _Told, thing: int) -> _Judged:
         old, gain = int(was[rows, columns].sum()), int(new.sum())
         now = old + gain - int(went[rows, columns].sum())
         at = rows[new], columns[new]
-        touching = any(
-            open_[rows + 1 + i, columns + 1 + j].any() for i, j in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
-        )
+        touching = any(open_[rows + 1 + i, columns + 1 + j].any() for i, j in _CROSS)
         if touching or (old and (old < 8 or gain < 8 or old < now < 1.3 * old)):
             known[at] = False
         elif old:

@@ -206,7 +206,10 @@ def _ranks(pair: _Pair) -> Iterator[Referring]:
             order = np.argsort(-found.areas_px if largest else found.areas_px, kind="stable")
             sizes = found.areas_px[order]
             edges = [i for i in (skip, skip + count) if i]
+            named = order[: skip + count]
+            # A speck is not sure to be smaller, nor is a patch that is cut sure to be small.
             blurred = found.specks and (not largest or sizes[: skip + count].min() < PATCH_PX / APART)
+            blurred |= not largest and bool(found.cut[named].any())
             if not found.complete or blurred or count + skip >= len(sizes):
                 continue
             if all(min(sizes[i - 1 : i + 1]) <= APART * max(sizes[i - 1 : i + 1]) for i in edges):

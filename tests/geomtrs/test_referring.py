@@ -203,6 +203,24 @@ def test_a_slip_of_the_finger_leaves_the_words_about_the_scene() -> None:
     assert all(read(one.sentence)[1] == one.part for _, one in slipped)
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "the brick buildings that were built",
+        "buildings that were not demolished",
+        "the new buildings beside the barn",
+        "the felled trees and the new buildings",
+        "flooded farmland",
+        "the buildings",
+        "",
+    ],
+)
+def test_of_a_sentence_that_is_not_wholly_read_nothing_is_known(sentence: str) -> None:
+    mask, known = holds(sentence, *drawn(1), 0.5)
+    assert not mask.any()
+    assert not known.any()
+
+
 def test_every_saying_means_to_the_second_reader_what_it_means_to_the_first() -> None:
     for (thing, direction, source), expressions in sayings().items():
         before, after, still = (np.zeros(s, np.uint8) for s in ((17, 6, 12), (17, 6, 12), (6, 12)))
