@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import geopandas
 import pandas as pd
@@ -33,6 +34,9 @@ from tiling.plan import Plan
 from tiling.register import RELIABLE
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _RECORDS = ("checksums.json", "run.json", "item.json", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
@@ -80,7 +84,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
             (job.folder / record).unlink()
     readers = _readers(job)
     # Reading for the pictures and writing coverage need nothing of the answer's polygons: a second thread does them.
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs") as aside:
+    with _aside(job) as aside:
         dates_read = [aside.submit(reader.read_dates) for reader in readers.values()]
         covered = aside.submit(_write_coverage, job)
         on_event(Stage("polygons", "finding polygons"))
@@ -219,6 +223,27 @@ def failure_facts(failure: BlockFailure) -> dict[str, object]:
     """A failed block as run.json and failures.geojson keep it; the window is column, row, width, height in pixels."""
     window = [int(number) for number in failure.window.flatten()]
     return {"id": failure.block_id, "window": window, "file": failure.file, "reason": failure.reason}
+
+
+def _aside(job: Answered) -> Executor:
+    """A second thread; for plain pictures the same one, since warnings about their want of a CRS are silenced, and
+    Python silences for all threads at once.
+    """
+    if job.plan.geobox.crs is None:
+        return _AtOnce()
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs")
+
+
+class _AtOnce(Executor):
+    """Does what it is given before it answers."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for, as from a thread
+            done.set_exception(error)
+        return done
 
 
 def _write_coverage(job: Answered) -> tuple[CoverageTotal, ...]:
