@@ -17,7 +17,7 @@ from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, wr
 # Names that are true of all; "~" marks a mass noun, as in expressions.py.
 TRUE_NAMES: Mapping[str, tuple[str, ...]] = {
     "building": ("buildings", "structures", "constructions"), "road": ("roads",),
-    "water": ("~water", "~open water", "~surface water", "water bodies"), "tree": ("trees", "~tree cover"),
+    "water": ("~water", "~open water", "~surface water"), "tree": ("trees", "~tree cover"),
     "field": ("fields", "~farmland", "~cropland", "farm fields"), "grass": ("~grass", "~low vegetation"),
     "bare": ("~bare ground", "~bare soil", "~bare land"), "car": ("cars", "vehicles"), "boat": ("boats", "vessels"),
     "aircraft": ("planes", "airplanes", "aeroplanes"), "solar": ("solar panels", "photovoltaic panels"),
@@ -28,7 +28,7 @@ TRUE_NAMES: Mapping[str, tuple[str, ...]] = {
 _UNITS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "building": (("building", "buildings"), ("structure", "structures")),
     "road": (("stretch of road", "stretches of road"),),
-    "water": (("body of water", "bodies of water"), ("water body", "water bodies")),
+    "water": (("stretch of water", "stretches of water"), ("patch of water", "patches of water")),
     "tree": (("patch of trees", "patches of trees"),), "field": (("patch of farmland", "patches of farmland"),),
     "grass": (("patch of grass", "patches of grass"),), "bare": (("patch of bare ground", "patches of bare ground"),),
     "car": (("car", "cars"), ("vehicle", "vehicles")), "boat": (("boat", "boats"), ("vessel", "vessels")),
@@ -37,6 +37,10 @@ _UNITS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "burnt": (("burnt area", "burnt areas"), ("burned area", "burned areas")),
     "ice": (("patch of ice", "patches of ice"),), "palm": (("palm tree", "palm trees"),),
     "town": (("patch of urban land", "patches of urban land"),),
+}  # fmt: skip
+# What grew or shrank is whole; what came or went may be the shore of a lake that stays, so it is no lake.
+_WHOLE: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "water": (("body of water", "bodies of water"), ("water body", "water bodies")),
 }  # fmt: skip
 
 # Words that stand before a noun, and clauses that stand behind it.
@@ -101,6 +105,7 @@ _UNTOLD = re.compile(
 _BUILT_TWICE = re.compile(
     r"(?=.*(?:urban land|built-up)).*(?:erect|constr|knock|torn|demoli|raz|destroy|put up|\bbuilt\b(?!-))"
 )
+_UPRIGHT = re.compile(r"erected|put up")  # of buildings alone, the first of THINGS
 _NATURE = ("water", "field", "grass", "bare", "landslide", "burnt", "ice")
 _NOT_OF_NATURE = re.compile(r"\badd|removed|taken away|missing|absent")  # nobody takes away a lake
 
@@ -114,7 +119,7 @@ def sayings() -> Mapping[tuple[int, str, int | None], tuple[Expression, ...]]:
     out: dict[tuple[int, str, int | None], list[Expression]] = {}
     for said in all_expressions():
         odd = said.thing != ANYTHING and THINGS[said.thing] in _NATURE and _NOT_OF_NATURE.search(said.text)
-        odd = odd or _BUILT_TWICE.search(said.text)
+        odd = odd or _BUILT_TWICE.search(said.text) or (said.thing and _UPRIGHT.search(said.text))
         if not odd and not _UNTOLD.search(said.text) and said.text not in plain and {*name.findall(said.text)} <= true:
             out.setdefault((said.thing, said.direction, said.source), []).append(said)
     return {key: tuple(said) for key, said in out.items()}
@@ -127,7 +132,8 @@ def phrases(thing: str, direction: str, *, one: bool, measured: bool, tail: str 
     measured   the patches themselves are meant ("patches of trees"), not just the stuff ("trees", "tree cover")
     """
     if measured or one:
-        nouns = [unit[0 if one else 1] for unit in _UNITS[thing]]
+        units = _WHOLE.get(thing, _UNITS[thing]) if direction in ("grew", "shrank") else _UNITS[thing]
+        nouns = [unit[0 if one else 1] for unit in units]
     else:
         nouns = list(TRUE_NAMES[thing])
     new = _NEW.get(direction, ()) + _OWN_NEW.get((thing, direction), ())
