@@ -1,0 +1,287 @@
+"""What was kept, as others read it: splits of MTRefSeg-21K, COCO, tasks for Label Studio; each with a datasheet.
+
+The same ledger gives the same bytes. A place lies in one split only, so that no test is on ground that was learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from geomtrs.craft.grid import png
+from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
+from geomtrs.craft.protocols import KINDS, Bool
+from geomtrs.craft.run import file_hash
+from geomtrs.data import mtrefseg21k
+from geomtrs.data.labels import ANYTHING, THINGS
+from geomtrs.errors import DataError, QueryError
+from geomtrs.outputs.publish import json_bytes
+
+Format = Literal["mtrefseg21k", "coco", "labelstudio"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SPLITS = {"train": "train_FINAL_CLEAN", "val": "val_FINAL_CLEAN"}  # as the published code looks for them
+
+_RUN_BITS = (3, 4, 8, 16)  # of the lengths in a run-length code of Label Studio
+_LOCAL = "/data/local-files/?d="  # how Label Studio names files of a folder that it serves
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """What is exported: the kept triplets, the name of each pair's files, the split of each place."""
+
+    folder: Path
+    triplets: Sequence[Triplet]
+    names: Mapping[str, str]
+    splits: Mapping[str, str]
+
+    def of(self, split: str) -> list[Triplet]:
+        return [one for one in self.triplets if self.splits[one.place] == split]
+
+    def mask(self, triplet: Triplet) -> Bool:
+        return read_mask(self.folder, triplet.mask)
+
+
+def export(folder: Path, out: Path, format_: str, *, val: float = 0.2, licence: str = "not stated") -> int:
+    """The kept triplets of a crafted set in a new folder; how many there are.
+
+    val      at least this share of the sentences goes to the second split, by whole places; 0 = none
+    licence  of the pictures, for the datasheet
+
+    Raises QueryError for an unknown format, DataError where nothing was kept, `out` holds something, or a picture or
+    mask is no longer the one that was crafted. Nothing is left behind then.
+    """
+    if format_ not in FORMATS:
+        raise QueryError("--format", found=repr(format_), wanted=", ".join(FORMATS), remedy="name one of them")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
+    with Ledger(folder) as ledger:
+        triplets, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
+    if not triplets:
+        raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
+    crafted = _Set(folder, triplets, _names(one.pair for one in triplets), split_places(triplets, val=val))
+    _refuse_changed(triplets)
+    temporary = out.absolute().with_name(f".{out.absolute().name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        writers: dict[str, Callable[[_Set, Path], None]] = {
+            "mtrefseg21k": _as_mtrefseg21k, "coco": _as_coco, "labelstudio": _as_label_studio,
+        }  # fmt: skip
+        writers[format_](crafted, temporary)
+        _table(crafted).to_parquet(temporary / "triplets.parquet", index=False)
+        sheet = _datasheet(crafted, asked, refused=len(refused), licence=licence)
+        (temporary / "datasheet.md").write_text(sheet, encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out.absolute())
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return len(triplets)
+
+
+def split_places(triplets: Sequence[Triplet], *, val: float) -> dict[str, str]:
+    """The split of each place, in the order of a hash of their names; one place stays in train whatever `val` is."""
+    counts = Counter(one.place for one in triplets)
+    order = sorted(counts, key=lambda place: hashlib.blake2b(place.encode(), digest_size=8).hexdigest())
+    splits, held = dict.fromkeys(order, "train"), 0
+    for place in order[:-1]:
+        if held >= val * len(triplets):
+            break
+        splits[place] = "val"
+        held += counts[place]
+    return splits
+
+
+def coco_rle(mask: Bool) -> dict[str, list[int]]:
+    """The mask as COCO's uncompressed run lengths: column by column, beginning with what is outside."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    runs: list[int] = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return {"size": list(mask.shape), "counts": [0, *runs] if flat[0] else runs}
+
+
+def brush_rle(mask: Bool) -> list[int]:
+    """The mask as Label Studio's brush: bytes of the run-length code of its RGBA picture, 255 inside and 0 outside."""
+    flat = np.repeat(mask.ravel(), 4)
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(np.append(starts, flat.size))
+    parts = [f"{flat.size:032b}", f"{7:05b}", *(f"{bits - 1:04b}" for bits in _RUN_BITS)]
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        value, left = "11111111" if flat[start] else "00000000", length
+        while left:
+            now = min(left, 1 << _RUN_BITS[-1])
+            size = next(i for i, bits in enumerate(_RUN_BITS) if now <= 1 << bits)
+            parts.append(f"1{size:02b}{now - 1:0{_RUN_BITS[size]}b}{value}")
+            left -= now
+    text = "".join(parts)
+    text += "0" * (-len(text) % 8)
+    return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
+
+
+def _as_mtrefseg21k(crafted: _Set, out: Path) -> None:
+    for split, name in SPLITS.items():
+        some = crafted.of(split)
+        if some:
+            mtrefseg21k.write_split(out / name, _written(crafted, some))
+
+
+def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[mtrefseg21k.Triplet]:
+    for one in some:
+        yield mtrefseg21k.Triplet(crafted.names[one.pair], *one.files, crafted.mask(one), one.sentence)
+
+
+def _as_coco(crafted: _Set, out: Path) -> None:
+    files = _copy(crafted, out)
+    categories = {name: i for i, name in enumerate(sorted({_category(one) for one in crafted.triplets}), 1)}
+    pairs = {pair: i for i, pair in enumerate(sorted(crafted.names), 1)}
+    numbers = {one.id: i for i, one in enumerate(crafted.triplets, 1)}
+    for split in SPLITS:
+        images: dict[str, dict[str, Any]] = {}
+        annotations = []
+        for one in crafted.of(split):
+            mask = crafted.mask(one)
+            images[one.pair] = {
+                "id": pairs[one.pair], "file_name": files[one.pair][1], "file_name_before": files[one.pair][0],
+                "height": mask.shape[0], "width": mask.shape[1], "place": one.place, "gsd_m": one.gsd_m,
+            }  # fmt: skip
+            annotations.append({
+                "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[_category(one)],
+                "segmentation": coco_rle(mask), "area": int(mask.sum()), "bbox": _bounds(mask), "iscrowd": 0,
+                "caption": one.sentence, "kind": one.kind, "triplet": one.id,
+            })  # fmt: skip
+        document = {
+            "info": {"description": "sentences about what changed between file_name_before and file_name"},
+            "categories": [{"id": i, "name": name, "supercategory": "change"} for name, i in categories.items()],
+            "images": list(images.values()),
+            "annotations": annotations,
+        }
+        if annotations:
+            (out / f"{split}.json").write_bytes(json_bytes(document))
+
+
+def _as_label_studio(crafted: _Set, out: Path) -> None:
+    files = _copy(crafted, out)
+    tasks = []
+    for one in crafted.triplets:
+        mask = crafted.mask(one)
+        before, after = files[one.pair]
+        size = {"original_width": mask.shape[1], "original_height": mask.shape[0], "image_rotation": 0}
+        value = {"format": "rle", "rle": brush_rle(mask), "brushlabels": [one.kind]}
+        told = [
+            {"id": f"{one.id}-mask", "from_name": "mask", "to_name": "after", "type": "brushlabels", **size,
+             "value": value},
+            {"id": f"{one.id}-words", "from_name": "sentence", "to_name": "after", "type": "textarea",
+             "value": {"text": [one.sentence]}},
+        ]  # fmt: skip
+        data = {
+            "before": _LOCAL + before, "after": _LOCAL + after, "sentence": one.sentence, "kind": one.kind,
+            "place": one.place, "split": crafted.splits[one.place], "triplet": one.id,
+        }  # fmt: skip
+        tasks.append({"data": data, "predictions": [{"model_version": "geomtrs craft", "result": told}]})
+    (out / "tasks.json").write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
+    labels = "".join(f'<Label value="{kind}"/>' for kind in KINDS)
+    (out / "labels.xml").write_text(
+        '<View><Header value="$sentence"/><Image name="before" value="$before"/>'
+        '<Image name="after" value="$after" zoom="true"/>'
+        f'<BrushLabels name="mask" toName="after">{labels}</BrushLabels>'
+        '<TextArea name="sentence" toName="after" editable="true"/></View>\n',
+        encoding="utf-8",
+    )
+
+
+def _copy(crafted: _Set, out: Path) -> dict[str, tuple[str, str]]:
+    """Pictures of every pair under A and B, upright; their files relative to `out`."""
+    files = {}
+    for one in {one.pair: one for one in crafted.triplets}.values():
+        pair = []
+        for side, file in zip("AB", one.files, strict=True):
+            (out / side).mkdir(exist_ok=True)
+            name = f"{side}/{crafted.names[one.pair]}.png"
+            (out / name).write_bytes(png(mtrefseg21k.read_picture(file)))
+            pair.append(name)
+        files[one.pair] = (pair[0], pair[1])
+    return files
+
+
+def _refuse_changed(triplets: Sequence[Triplet]) -> None:
+    for one in {one.pair: one for one in triplets}.values():
+        for side, file in zip("AB", one.files, strict=True):
+            if not file.is_file() or file_hash(file) != one.hashes[side]:
+                raise DataError(
+                    file, found="other bytes" if file.is_file() else "no such file",
+                    wanted="the picture that was crafted", remedy="put it back, or craft into a new folder",
+                )  # fmt: skip
+
+
+def _names(pairs: Iterable[str]) -> dict[str, str]:
+    """A file name for each pair, the same on every system; a digest keeps those apart that would be alike."""
+    pairs = sorted(set(pairs))
+    plain = {pair: re.sub(r"[^A-Za-z0-9._-]+", "_", pair).strip("._")[:80] or "pair" for pair in pairs}
+    often = Counter(name.casefold() for name in plain.values())
+    digest = {pair: hashlib.blake2b(pair.encode(), digest_size=4).hexdigest() for pair in pairs}
+    return {pair: name if often[name.casefold()] == 1 else f"{name}_{digest[pair]}" for pair, name in plain.items()}
+
+
+def _category(triplet: Triplet) -> str:
+    """The thing's name where it is one of ours, else the noun that was found."""
+    thing = triplet.finding["thing"]
+    return str(triplet.finding["noun"]) if thing is None or thing == ANYTHING else THINGS[thing]
+
+
+def _bounds(mask: Bool) -> list[int]:
+    """Left, top, width, height."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
+
+
+def _table(crafted: _Set) -> pd.DataFrame:
+    """A row a triplet."""
+    return pd.DataFrame([
+        {
+            "id": one.id, "pair": one.pair, "file": crafted.names[one.pair], "split": crafted.splits[one.place],
+            "place": one.place, "sentence": one.sentence, "kind": KINDS.index(one.kind), "kind_name": one.kind,
+            "wording": one.wording, "class": _category(one), "cells": " ".join(one.finding["cells"]),
+            "pixels": one.pixels, "gsd_m": one.gsd_m, "before_hash": one.hashes["A"], "after_hash": one.hashes["B"],
+            "mask_hash": one.mask,
+        }
+        for one in crafted.triplets
+    ])  # fmt: skip
+
+
+def _datasheet(crafted: _Set, asked: Mapping[str, Any], *, refused: int, licence: str) -> str:
+    words = [len(one.sentence.split()) for one in crafted.triplets]
+    lines = [
+        "# Datasheet", "",
+        f"{len(crafted.triplets)} sentences with masks, {len(crafted.names)} pairs, {len(crafted.splits)} places.",
+        f"{refused} more were refused by a rule and are not here. No person has looked at them yet.", "",
+        "## Made by", "", *(f"- {part}: {asked[part]}" for part in ("perceiver", "segmenter", "verifier", "phraser")),
+        f"- seed: {asked['seed']}", "", "## Licence of the pictures", "", licence, "",
+        f"## Sentences: {min(words)} to {max(words)} words, {statistics.fmean(words):.1f} in the mean", "",
+    ]  # fmt: skip
+    for title, of in _COUNTED.items():
+        counts = Counter(of(crafted, one) for one in crafted.triplets)
+        lines += [f"| {title} | sentences |", "|---|---:|"]
+        lines += [f"| {name} | {count} |" for name, count in sorted(counts.items(), key=lambda x: (-x[1], x[0]))]
+        lines.append("")
+    return "\n".join(lines)
+
+
+_COUNTED: Mapping[str, Callable[[_Set, Triplet], str]] = {
+    "split": lambda crafted, one: crafted.splits[one.place],
+    "kind": lambda _, one: one.kind,
+    "class": lambda _, one: _category(one),
+    "wording": lambda _, one: one.wording,
+    "set": lambda _, one: one.pair.split("/")[0],
+}

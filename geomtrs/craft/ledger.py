@@ -1,0 +1,338 @@
+"""ledger.sqlite: every pair, finding, triplet and call of a crafted set, with what proposed it and what judged it.
+
+A pair's findings and triplets come in one transaction, after their masks; an answer of a model comes before it is
+used. Killed anywhere, the file holds what was finished, and the next run asks nothing that was answered. A call whose
+answer had not arrived yet is made again: nobody can know whether it would have come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from PIL import Image
+
+from geomtrs.craft.grid import png
+from geomtrs.craft.protocols import Ask, Bool, BudgetError, Candidate, Check, Pair, Phrased, Question, Reply
+from geomtrs.errors import DataError, JobError
+from geomtrs.outputs.publish import publish
+from tiling.errors import OutputError
+
+NAME, MASKS = "ledger.sqlite", "masks"
+FORMAT = 1
+Status = Literal["pending", "done", "failed"]
+KEPT, UNCORRECTED = "kept", "uncorrected"  # decisions; people's come later, beside these
+
+_WAIT_S = 60.0
+_SCHEMA = """
+CREATE TABLE craft (format INTEGER, asked TEXT);
+CREATE TABLE pairs (
+    id TEXT PRIMARY KEY, position INTEGER, status TEXT, reason TEXT, place TEXT, gsd_m REAL, rows INTEGER,
+    columns INTEGER, before_file TEXT, after_file TEXT, hashes TEXT, digest TEXT, seconds REAL);
+CREATE TABLE findings (
+    pair TEXT REFERENCES pairs, number INTEGER, kind TEXT, facts TEXT, mask TEXT, pixels INTEGER, perceiver TEXT,
+    segmenter TEXT, verifier TEXT, checks TEXT, decision TEXT, PRIMARY KEY (pair, number));
+CREATE TABLE triplets (
+    id TEXT PRIMARY KEY, pair TEXT REFERENCES pairs, number INTEGER, finding INTEGER, kind TEXT, sentence TEXT,
+    wording TEXT, mask TEXT, pixels INTEGER, known REAL, phraser TEXT, verifier TEXT, checks TEXT, decision TEXT);
+CREATE TABLE calls (
+    key TEXT PRIMARY KEY, pair TEXT, stage TEXT, model TEXT, turn INTEGER, prompt TEXT, pictures TEXT, answer TEXT,
+    tokens_in INTEGER, tokens_out INTEGER, seconds REAL);
+CREATE INDEX triplets_of_pairs ON triplets (pair, number);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Something proposed and every rule's word on it."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def decision(self) -> str:
+        """Kept where every rule is content."""
+        return KEPT if all(check.passed for check in self.checks) else UNCORRECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Crafted:
+    """All that was made of a pair."""
+
+    pair: Pair
+    candidates: Sequence[tuple[Candidate, Judged]]
+    sentences: Sequence[tuple[Phrased, Judged]]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """A sentence about a pair, its mask by hash, and where both come from."""
+
+    id: str
+    pair: str
+    kind: str
+    sentence: str
+    wording: str
+    mask: str
+    pixels: int
+    finding: Mapping[str, Any]  # Any: JSON
+    place: str
+    gsd_m: float | None
+    files: tuple[Path, Path]
+    hashes: Mapping[str, str]
+
+
+class Ledger:
+    """The open ledger of a crafted set; calls may come from several threads, all else from one."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the ledger in a folder. Raises JobError where there is none that reads."""
+        self.folder, self.path = folder, folder / NAME
+        self._lock = threading.Lock()
+        if not self.path.is_file():
+            raise JobError(folder, found=f"no {NAME}", wanted="a crafted set", remedy="check the path")
+        self._database = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+        try:
+            ((number, asked),) = self._database.execute("SELECT format, asked FROM craft").fetchall()
+            if number != FORMAT:
+                raise ValueError(f"format {number}")
+            self.asked: dict[str, Any] = json.loads(asked)
+        except (sqlite3.Error, ValueError) as error:
+            self._database.close()
+            raise JobError(
+                self.path, found=f"no ledger that reads ({error})", wanted="that of a crafted set",
+                remedy="name another folder",
+            ) from error  # fmt: skip
+
+    @classmethod
+    def create(cls, folder: Path, asked: Mapping[str, Any]) -> Self:
+        """A new ledger, written beside its place and renamed: it is there whole, or not at all."""
+        temporary = folder / f".{NAME}.part"
+        temporary.unlink(missing_ok=True)
+        try:
+            database = sqlite3.connect(temporary)
+            with database:
+                database.executescript(_SCHEMA)
+                database.execute("INSERT INTO craft VALUES (?, ?)", (FORMAT, json.dumps(asked, ensure_ascii=False)))
+            database.close()
+            temporary.replace(folder / NAME)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(
+                folder / NAME, found=str(error), wanted="a ledger written",
+                remedy="free some space, or choose another --out",
+            ) from error  # fmt: skip
+        return cls(folder)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closed."""
+        self._database.close()
+
+    def list_pairs(self, ids: Iterable[str]) -> None:
+        """Pairs that are not in the ledger yet, after those that are."""
+        there = {row[0] for row in self._rows("SELECT id FROM pairs")}
+        new = [(one, len(there) + i) for i, one in enumerate(one for one in ids if one not in there)]
+        with self._changing():
+            self._database.executemany(
+                "INSERT INTO pairs (id, position, status, reason) VALUES (?, ?, 'pending', '')", new
+            )
+
+    def statuses(self) -> dict[str, Status]:
+        """By pair, in the order in which they were found."""
+        return dict(self._rows("SELECT id, status FROM pairs ORDER BY position"))
+
+    def fail(self, pair: str, reason: str) -> None:
+        """Nothing was made of the pair."""
+        with self._changing():
+            self._database.execute("UPDATE pairs SET status = 'failed', reason = ? WHERE id = ?", (reason, pair))
+
+    def record(self, crafted: Crafted, parts: Mapping[str, str]) -> None:
+        """All that was made of a pair, masks first; on disk when this returns.
+
+        parts  names of perceiver, segmenter, verifier and phraser
+        """
+        masks = [*(one.mask for one, _ in crafted.candidates), *(one.mask for one, _ in crafted.sentences)]
+        hashes = [write_mask(self.folder, mask) for mask in masks]
+        pair = crafted.pair
+        facts = (
+            pair.place, pair.gsd_m, *pair.shape, *map(str, pair.files), json.dumps(dict(pair.hashes)), pair.digest,
+            crafted.seconds, pair.id,
+        )  # fmt: skip
+        by = [parts[name] for name in ("perceiver", "segmenter", "verifier")]
+        findings = [
+            (pair.id, i, one.finding.kind, json.dumps(one.finding.to_dict(), ensure_ascii=False), name,
+             int(one.mask.sum()), *by, _told(judged.checks), judged.decision)
+            for i, ((one, judged), name) in enumerate(zip(crafted.candidates, hashes, strict=False))
+        ]  # fmt: skip
+        triplets = [
+            (_id(pair.id, said.sentence, name), pair.id, i, said.number, said.kind, said.sentence,
+             said.wording, name, int(said.mask.sum()), float(said.known.mean()), parts["phraser"], parts["verifier"],
+             _told(judged.checks), judged.decision)
+            for i, ((said, judged), name) in enumerate(zip(crafted.sentences, hashes[len(findings) :], strict=True))
+        ]  # fmt: skip
+        with self._changing():
+            for table in ("findings", "triplets"):
+                self._database.execute(f"DELETE FROM {table} WHERE pair = ?", (pair.id,))
+            self._database.executemany(f"INSERT INTO findings VALUES ({_marks(11)})", findings)
+            # A sentence said twice of one mask is one triplet; the first says more of how it was judged.
+            self._database.executemany(f"INSERT OR IGNORE INTO triplets VALUES ({_marks(14)})", triplets)
+            self._database.execute(
+                "UPDATE pairs SET status = 'done', reason = '', place = ?, gsd_m = ?, rows = ?, columns = ?, "
+                "before_file = ?, after_file = ?, hashes = ?, digest = ?, seconds = ? WHERE id = ?",
+                facts,
+            )
+
+    def asking(self, pair: str, *, most: int | None) -> Ask:
+        """How a stage asks about a pair; `most` calls in the whole ledger, then BudgetError."""
+
+        def ask(question: Question, call: Callable[[], Reply]) -> str:
+            told = (pair, question.stage, question.model, question.turn, question.prompt, *question.hashes)
+            key = hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
+            found = self._rows("SELECT answer FROM calls WHERE key = ?", key)
+            if found:
+                return str(found[0][0])
+            if most is not None and self._rows("SELECT count(*) FROM calls")[0][0] >= most:
+                raise BudgetError(
+                    self.folder, found=f"{most} calls made", wanted="no more than --max-calls",
+                    remedy="run the same again with a larger --max-calls",
+                )  # fmt: skip
+            begun = time.perf_counter()
+            reply = call()
+            row = (
+                key, *told[:4], question.prompt, json.dumps(question.hashes), reply.text, reply.tokens_in,
+                reply.tokens_out, time.perf_counter() - begun,
+            )  # fmt: skip
+            with self._changing():
+                self._database.execute(f"INSERT OR REPLACE INTO calls VALUES ({_marks(11)})", row)
+            return reply.text
+
+        return ask
+
+    def triplets(self, decision: str = KEPT) -> list[Triplet]:
+        """Those with that decision, pair by pair in the order of their ids, then in that of their sentences."""
+        rows = self._rows(
+            "SELECT t.id, t.pair, t.kind, t.sentence, t.wording, t.mask, t.pixels, f.facts, p.place, p.gsd_m, "
+            "p.before_file, p.after_file, p.hashes FROM triplets t JOIN pairs p ON p.id = t.pair "
+            "JOIN findings f ON f.pair = t.pair AND f.number = t.finding "
+            "WHERE t.decision = ? ORDER BY t.pair, t.number",
+            decision,
+        )
+        return [_triplet(row) for row in rows]
+
+    def counts(self) -> dict[str, Any]:
+        """How far it is: pairs by status, triplets by decision, kind and failed rule, calls and tokens, reasons."""
+        failed: dict[str, int] = {}
+        for (checks,) in self._rows("SELECT checks FROM triplets UNION ALL SELECT checks FROM findings"):
+            for check in json.loads(checks):
+                if not check["passed"]:
+                    failed[check["rule"]] = failed.get(check["rule"], 0) + 1
+        calls = self._rows("SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0) FROM calls")[0]
+        grouped = "SELECT {0}, count(*) FROM {1} GROUP BY {0} ORDER BY 2 DESC, 1"
+        return {
+            "pairs": dict(self._rows(grouped.format("status", "pairs"))),
+            "findings": dict(self._rows(grouped.format("decision", "findings"))),
+            "triplets": dict(self._rows(grouped.format("decision", "triplets"))),
+            "kinds": dict(self._rows("SELECT kind, count(*) FROM triplets WHERE decision = ? GROUP BY kind", KEPT)),
+            "failed_rules": failed,
+            "calls": {"made": calls[0], "tokens_in": calls[1], "tokens_out": calls[2]},
+            "failed": dict(self._rows("SELECT id, reason FROM pairs WHERE status = 'failed' ORDER BY position")),
+        }
+
+    def _rows(self, words: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._database.execute(words, values).fetchall()
+
+    def _changing(self) -> _Changing:
+        return _Changing(self._database, self._lock, self.path)
+
+
+class _Changing:
+    """One transaction, by one thread at a time; taken back where it fails."""
+
+    def __init__(self, database: sqlite3.Connection, lock: threading.Lock, path: Path) -> None:
+        self._database, self._lock, self._path = database, lock, path
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise self._refusal(error) from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            self._database.execute("COMMIT" if error is None else "ROLLBACK")
+        except sqlite3.Error as fault:
+            raise self._refusal(fault) from fault
+        finally:
+            self._lock.release()
+        if isinstance(error, sqlite3.Error):
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: sqlite3.Error) -> OutputError:
+        remedy = "free some space, close what has it open, then run the same again"
+        return OutputError(self._path, found=str(error), wanted="a change written", remedy=remedy)
+
+
+def write_mask(folder: Path, mask: Bool) -> str:
+    """The mask as a PNG of 0 and 255 under its hash, which is returned; equal masks are one file."""
+    name = _hash(mask)
+    path = _mask_path(folder, name)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish(path, png(mask.astype(np.uint8) * np.uint8(255)))
+    return name
+
+
+def read_mask(folder: Path, name: str) -> Bool:
+    """(H, W). Raises DataError where the file is missing or no longer what was written."""
+    path = _mask_path(folder, name)
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image) > 127
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(path, found=str(error), wanted="a mask", remedy="craft into a new folder") from error
+    if _hash(mask) != name:
+        raise DataError(path, found="another mask", wanted="the one written", remedy="craft into a new folder")
+    return mask
+
+
+def _mask_path(folder: Path, name: str) -> Path:
+    return folder / MASKS / name[:2] / f"{name}.png"
+
+
+def _hash(mask: Bool) -> str:
+    content = repr(mask.shape).encode() + np.packbits(mask).tobytes()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _triplet(row: tuple[Any, ...]) -> Triplet:
+    """A row of the query in `Ledger.triplets`."""
+    id_, pair, kind, sentence, wording, mask, pixels, finding, place, gsd_m, before, after, hashes = row
+    files = Path(before), Path(after)
+    told = json.loads(finding), place, gsd_m, files, json.loads(hashes)
+    return Triplet(id_, pair, kind, sentence, wording, mask, pixels, *told)
+
+
+def _id(pair: str, sentence: str, mask: str) -> str:
+    return hashlib.blake2b(f"{pair}\n{sentence}\n{mask}".encode(), digest_size=8).hexdigest()
+
+
+def _told(checks: Sequence[Check]) -> str:
+    return json.dumps([{"rule": c.rule, "passed": c.passed, "saw": c.saw} for c in checks], ensure_ascii=False)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)

@@ -1,0 +1,87 @@
+"""What differs between two dates: read from labels, from sentences that the user brings, or asked of a chat model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from geomtrs.craft.grid import cells_of
+from geomtrs.craft.protocols import Ask, Finding, Labels, Pair, Way
+from geomtrs.craft.segment import state_of
+from geomtrs.data.labels import ANYTHING, PRESENT, THINGS
+from geomtrs.data.patches import patches_of
+from geomtrs.data.phrases import TRUE_NAMES
+from geomtrs.errors import DataError
+
+_SENTENCES: dict[Way, str] = {
+    "appeared": "the {noun} that appeared",
+    "disappeared": "the {noun} that disappeared",
+    "changed": "the {noun} that changed",
+    "replaced": "{source} replaced by {noun}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPerceiver:
+    """Findings are what the labels of both dates tell: each thing that came, went, took another's place or changed."""
+
+    name: str = "labels"
+
+    def perceive(self, pair: Pair, ask: Ask) -> list[Finding]:
+        """Raises DataError for a pair without labels."""
+        if pair.labels is None:
+            raise DataError(
+                pair.id, found="neither labels nor a mask", wanted="labels to read findings from",
+                remedy="add them, or choose another --perceiver",
+            )  # fmt: skip
+        return list(_read(pair.labels))
+
+
+def _read(labels: Labels) -> Iterator[Finding]:
+    moved: dict[str, list[int]] = {"appeared": [], "disappeared": []}
+    ways: tuple[Way, ...] = ("appeared", "disappeared")
+    seen = [thing for thing in range(len(THINGS)) if _labelled(labels, thing)]
+    for way in ways:
+        for thing in seen:
+            for finding in _found(labels, way, thing):
+                moved[way].append(thing)
+                yield finding
+    for source in moved["disappeared"]:
+        for thing in moved["appeared"]:
+            if source != thing:
+                yield from _found(labels, "replaced", thing, source)
+    for thing in sorted(labels.about - {*moved["appeared"], *moved["disappeared"]}):
+        yield from _found(labels, "changed", thing)
+
+
+def _labelled(labels: Labels, thing: int) -> bool:
+    return bool((labels.before[thing] == PRESENT).any() or (labels.after[thing] == PRESENT).any())
+
+
+def _found(labels: Labels, way: Way, thing: int, source: int | None = None) -> Iterator[Finding]:
+    """One finding, or none where no patch is large enough to be sure of."""
+    found = patches_of(state_of(labels, way, thing, source))
+    if not found.areas_px.size:
+        return
+    mask, _ = found.chosen(found.areas_px > 0)
+    noun = "" if thing == ANYTHING else noun_of(thing)
+    words = _SENTENCES[way].format(noun=noun, source="" if source is None else noun_of(source))
+    yield Finding(
+        way=way,
+        noun=noun or "change",
+        cells=cells_of(mask),
+        sentence=words if noun else "everything that changed",
+        thing=thing,
+        source=source,
+        attributes={
+            "patches": len(found.areas_px),
+            "pixels": int(found.areas_px.sum()),
+            "largest_px": int(found.areas_px.max()),
+            "exact": found.exact,
+        },
+    )
+
+
+def noun_of(thing: int) -> str:
+    """The first name that is true of all of them, in the plural."""
+    return TRUE_NAMES[THINGS[thing]][0].lstrip("~")

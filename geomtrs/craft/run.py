@@ -1,0 +1,305 @@
+"""`craft`: every pair of a folder through the stages, each result in the ledger before the next pair's.
+
+Pairs lie in `A/` and `B/` of a folder, or of each folder in it; beside them may be `labelA/`, `labelB/` and `mask/`
+with `samples.jsonl` (a line a pair: name, scene, gsd_m, direction, change_class) and `classes.json` (value → name).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from geomtrs.craft.ledger import KEPT, NAME, Crafted, Judged, Ledger
+from geomtrs.craft.protocols import (
+    Ask,
+    BudgetError,
+    Candidate,
+    Labels,
+    Pair,
+    Perceiver,
+    Phrased,
+    Phraser,
+    Segmenter,
+    Verifier,
+)
+from geomtrs.data.expressions import NAMES
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, LabelRule, rule_of
+from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES, read_picture
+from geomtrs.errors import DataError, JobError
+from geomtrs.lock import only_one
+from geomtrs.state import hidden
+from tiling.errors import OutputError, TilingError
+
+Progress = Callable[[int, int, str], None]  # pairs over, of how many, the last one
+
+_SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Who does what."""
+
+    perceiver: Perceiver
+    segmenter: Segmenter
+    verifier: Verifier
+    phraser: Phraser
+
+    def names(self) -> dict[str, str]:
+        """For the ledger."""
+        return {part: getattr(self, part).name for part in ("perceiver", "segmenter", "verifier", "phraser")}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A pair as it lies on disk, before anything of it is read."""
+
+    id: str
+    name: str
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+    def path(self, plane: str) -> Path | None:
+        """The file of A, B, mask, labelA or labelB."""
+        paths = (self.folder / plane / f"{self.name}{suffix}" for suffix in _SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)
+
+
+def craft(
+    source: Path,
+    out: Path,
+    parts: Parts,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    at_once: int = 1,
+    max_calls: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Every pair of the folder that is not done yet; what `Ledger.counts` says afterwards.
+
+    limit      only the first so many pairs
+    at_once    pairs in work together, in threads
+    max_calls  of models, over all runs in this folder; then the run ends and the rest waits
+
+    A pair that fails is recorded with its reason, and tried again by the next run. Raises DataError where there is no
+    pair, JobError where another set is crafted in `out`.
+    """
+    pairs = list_pairs(source)[:limit]
+    asked = {"source": str(source.resolve()), "seed": seed, **parts.names()}
+    with only_one(hidden(out) / "lock"), _open(out, asked) as ledger:
+        ledger.list_pairs(one.id for one in pairs)
+        done = {name for name, status in ledger.statuses().items() if status == "done"}
+        todo = [one for one in pairs if one.id not in done]
+
+        def work(one: Listed) -> Crafted:
+            return craft_pair(read_pair(one), parts, ledger.asking(one.id, most=max_calls), seed=seed)
+
+        over = len(pairs) - len(todo)
+        for one, made in _each(work, todo, at_once):
+            try:
+                ledger.record(made.result(), parts.names())
+            except (BudgetError, OutputError):
+                raise
+            except TilingError as error:
+                ledger.fail(one.id, str(error))
+            over += 1
+            if progress is not None:
+                progress(over, len(pairs), one.id)
+        return ledger.counts()
+
+
+def craft_pair(pair: Pair, parts: Parts, ask: Ask, *, seed: int = 0) -> Crafted:
+    """All that can be made of a pair, each with what was said of it; the same parts, answers and seed give the same."""
+    begun = time.perf_counter()
+    candidates: list[tuple[Candidate, Judged]] = []
+    for finding in parts.perceiver.perceive(pair, ask):
+        candidate = parts.segmenter.segment(pair, finding)
+        checks = parts.verifier.candidate(pair, candidate, [one for one, _ in candidates])
+        candidates.append((candidate, Judged(checks)))
+    checked = {i: one for i, (one, judged) in enumerate(candidates) if judged.decision == KEPT}
+    sentences: list[tuple[Phrased, Judged]] = []
+    for phrased in parts.phraser.phrase(pair, checked, pair.rng(seed)):
+        checks = parts.verifier.sentence(pair, phrased, [one for one, _ in sentences])
+        sentences.append((phrased, Judged(checks)))
+    return Crafted(pair, candidates, sentences, time.perf_counter() - begun)
+
+
+def list_pairs(source: Path) -> list[Listed]:
+    """Every pair of a folder, set by set, in the order of its list or of its names; single dates are left out."""
+    folders = [source] if _is_set(source) else sorted(filter(_is_set, source.iterdir())) if source.is_dir() else []
+    found = [one for folder in folders for one in _listed(folder) if one.path("A") and one.path("B")]
+    if not found:
+        there = "no pair in A and B" if source.is_dir() else "no such folder"
+        raise DataError(source, found=there, wanted="A and B with pictures of the same names", remedy="check the path")
+    return found
+
+
+def read_pair(listed: Listed) -> Pair:
+    """Raises DataError where a file does not read or the planes are of several sizes."""
+    paths = {plane: path for plane in ("A", "B", "mask", "labelA", "labelB") if (path := listed.path(plane))}
+    pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
+    planes = {plane: _plane(path) for plane, path in paths.items() if plane not in pictures}
+    shape = pictures["A"].shape[:2]
+    for plane, array in (pictures | planes).items():
+        if array.shape[:2] != shape:
+            raise DataError(
+                paths[plane], found=f"{array.shape[:2]} rows and columns", wanted=f"{shape}, as the earlier picture",
+                remedy="bring the pair to one size",
+            )  # fmt: skip
+    gsd, place = listed.facts.get("gsd_m"), listed.facts.get("scene")
+    return Pair(
+        id=listed.id,
+        place=f"{listed.folder.name}/{place}" if place else listed.id,
+        before=pictures["A"],
+        after=pictures["B"],
+        files=(paths["A"].resolve(), paths["B"].resolve()),
+        hashes={plane: file_hash(path) for plane, path in paths.items()},
+        gsd_m=float(gsd) if gsd else None,
+        labels=_labels(listed, planes, shape),
+    )
+
+
+def file_hash(path: Path) -> str:
+    """Of its bytes."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
+    """How label values read, by the names of their classes.
+
+    A class with exactly a thing's name is that thing; one that has the name within ("forest and other vegetation") may
+    be it; every other is something else.
+    """
+    names = {int(value): re.sub(r"\(.*?\)", "", name).strip().lower() for value, name in classes.items()}
+    things = _things_by_name()
+    present = {value: things[name] for value, name in names.items() if name in things}
+    ignored = tuple(value for value, name in names.items() if name in _NOTHING)
+    within = {
+        thing: tuple(
+            value
+            for value, name in names.items()
+            if value not in present and any(things.get(word) == thing for word in re.findall(r"[a-z-]+", name))
+        )
+        for thing in set(present.values())
+    }
+    return LabelRule(present, within, (*ignored, 255))
+
+
+def _open(out: Path, asked: Mapping[str, Any]) -> Ledger:
+    if not (out / NAME).exists():
+        return Ledger.create(out, asked)
+    ledger = Ledger(out)
+    other = [name for name, value in asked.items() if ledger.asked.get(name) != value]
+    if other:
+        ledger.__exit__()
+        raise JobError(
+            out, found=f"a set crafted with another {', '.join(other)}", wanted="the same, to go on",
+            remedy="choose another --out",
+        )  # fmt: skip
+    return ledger
+
+
+def _each(
+    work: Callable[[Listed], Crafted], todo: list[Listed], at_once: int
+) -> Iterator[tuple[Listed, Future[Crafted]]]:
+    """What comes of each pair; few wait to be recorded, so memory follows the pairs in work."""
+    waiting = iter(todo)
+    with ThreadPoolExecutor(at_once) as pool:
+        running: dict[Future[Crafted], Listed] = {}
+        try:
+            while True:
+                while len(running) < 2 * at_once and (one := next(waiting, None)) is not None:
+                    running[pool.submit(work, one)] = one
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _is_set(folder: Path) -> bool:
+    return (folder / "A").is_dir() and (folder / "B").is_dir()
+
+
+def _listed(folder: Path) -> Iterator[Listed]:
+    list_ = folder / "samples.jsonl"
+    if not list_.is_file():
+        for name in sorted({path.stem for path in (folder / "A").iterdir() if path.suffix.lower() in _SUFFIXES}):
+            yield Listed(f"{folder.name}/{name}", name, folder)
+        return
+    for number, line in enumerate(list_.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            facts = json.loads(line)
+            yield Listed(f"{folder.name}/{facts['name']}", str(facts["name"]), folder, facts)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                list_, found=f"line {number}: {type(error).__name__} ({error})", wanted="an object with a name",
+                remedy="mend the line",
+            ) from error  # fmt: skip
+
+
+def _plane(path: Path) -> NDArray[np.uint8]:
+    """(H, W) of one byte."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode in ("L", "P") else image.convert("L"), np.uint8)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(path, found=str(error), wanted="labels of one byte", remedy="replace the file") from error
+
+
+def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> Labels | None:
+    """What is known of the pair; None where nothing is."""
+    mask = planes.get("mask")
+    still = np.zeros(shape, bool) if mask is None else mask == 0
+    unknown = np.full((len(THINGS), *shape), UNKNOWN, np.uint8)
+    if "labelA" in planes and "labelB" in planes:
+        rule = rule_of(listed.folder.name, listed.name) or _rule_beside(listed.folder)
+        if rule is not None:
+            tables = rule.tables()
+            return Labels(tables[:, planes["labelA"]], tables[:, planes["labelB"]], still)
+    if mask is None:
+        return None
+    # What sysu pairs of cd_samples show is any change.
+    means = None if listed.name.startswith("sysu") else MASK_MEANS.get(listed.folder.name)
+    means = means or str(listed.facts.get("change_class", "")).lower()
+    thing = THINGS.index(things[means]) if means in (things := _things_by_name()) else ANYTHING
+    direction = listed.facts.get("direction")
+    if thing == ANYTHING or direction not in ("appear", "disappear"):
+        return Labels(unknown, unknown.copy(), still, frozenset({thing}))
+    there = unknown.copy()
+    unknown[thing][~still], there[thing][~still] = ABSENT, PRESENT
+    dates = (unknown, there) if direction == "appear" else (there, unknown)
+    return Labels(*dates, still, frozenset({thing}))
+
+
+def _rule_beside(folder: Path) -> LabelRule | None:
+    path = folder / "classes.json"
+    if not path.is_file():
+        return None
+    try:
+        return rule_of_classes(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, AttributeError) as error:
+        raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error
+
+
+def _things_by_name() -> dict[str, str]:
+    """Each name of a thing, singular and plural, without those that two things share."""
+    names: dict[str, set[str]] = {}
+    for thing in THINGS:
+        for name in (thing, *(one.lstrip("~") for one in NAMES[thing])):
+            for form in {name, name.removesuffix("s"), f"{name}s"}:
+                names.setdefault(form, set()).add(thing)
+    return {name: things.pop() for name, things in names.items() if len(things) == 1}

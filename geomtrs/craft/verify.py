@@ -1,0 +1,121 @@
+"""Rules that judge what was proposed, by other means than those that proposed it.
+
+Sentences about labelled pairs are read back to a mask by `geomtrs.data.predicate`; pairs without labels are judged by
+how much their pictures differ inside the mask against outside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomtrs.craft.grid import CELLS, shares
+from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased
+from geomtrs.data.patches import PATCH_PX
+from geomtrs.data.predicate import holds
+
+WHOLE = 0.9  # of the picture: a mask so large tells of light or season
+DUPLICATE = 0.8  # IoU of two masks of one kind
+IN_CELLS = 0.8  # of a mask in the cells that were named
+KNOWN = 0.95  # of the picture, else too much of the truth is a guess
+READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
+STANDS_OUT = 1.25  # mean difference inside a mask against outside
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVerifier:
+    """Nothing but rules, each with a name that the ledger and the audit show."""
+
+    name: str = "rules"
+
+    def candidate(self, pair: Pair, candidate: Candidate, others: Sequence[Candidate]) -> tuple[Check, ...]:
+        """Every rule's word on a mask; an empty one gets no further."""
+        pixels = int(candidate.mask.sum())
+        size = Check("size", PATCH_PX <= pixels <= WHOLE * candidate.mask.size, f"{pixels} px of {candidate.mask.size}")
+        if not pixels:
+            return (size,)
+        return size, _cells(candidate), _kind(pair, candidate), _own(candidate, others)
+
+    def sentence(self, pair: Pair, phrased: Phrased, others: Sequence[Phrased]) -> tuple[Check, ...]:
+        """Every rule's word on a sentence."""
+        pixels = int(phrased.mask.sum())
+        known = float(phrased.known.mean())
+        said = " ".join(phrased.sentence.lower().split())
+        twins = [other for other in others if " ".join(other.sentence.lower().split()) == said]
+        return (
+            Check("size", PATCH_PX <= pixels <= WHOLE * phrased.mask.size, f"{pixels} px of {phrased.mask.size}"),
+            Check("known", known >= KNOWN, f"{known:.1%} of the picture"),
+            Check("twin", not twins, f"{len(twins)} earlier sentences like it"),
+            _read_back(pair, phrased),
+        )
+
+
+def difference(pair: Pair) -> NDArray[np.float32]:
+    """(H, W) largest difference of the bands, after the dates were brought to one mean and deviation a band."""
+    first, last = (picture.astype(np.float32) for picture in (pair.before, pair.after))
+    last = (last - last.mean((0, 1))) / (last.std((0, 1)) + 1) * (first.std((0, 1)) + 1) + first.mean((0, 1))
+    apart: NDArray[np.float32] = np.abs(first - last).max(-1)
+    return apart
+
+
+def iou(one: Bool, other: Bool) -> float:
+    """Of two masks; two empty ones are alike."""
+    union = int((one | other).sum())
+    return int((one & other).sum()) / union if union else 1.0
+
+
+def _cells(candidate: Candidate) -> Check:
+    """Most of the mask lies in the cells that were named, and each of them holds a part."""
+    named = candidate.finding.cells
+    held = dict(zip(CELLS, shares(candidate.mask), strict=True))
+    inside = float(sum(held[cell] for cell in named))
+    without = [cell for cell in named if held[cell] == 0]
+    told = f"{inside:.0%} in {', '.join(named) or 'no cell'}" + (
+        f"; nothing in {', '.join(without)}" if without else ""
+    )
+    return Check("cells", inside >= IN_CELLS and not without, told)
+
+
+def _kind(pair: Pair, candidate: Candidate) -> Check:
+    """By labels the words of the finding mean its mask; else the pictures differ more inside it than outside."""
+    finding = candidate.finding
+    if pair.labels is not None and finding.thing is not None:
+        fits, known = _meant(pair, finding.sentence, candidate.mask, candidate.known)
+        return Check("kind", known and fits >= READS_BACK, f"IoU {fits:.2f} with what its words mean")
+    apart, mask = difference(pair), candidate.mask
+    inside, outside = float(apart[mask].mean()), float(apart[~mask].mean()) if (~mask).any() else 0.0
+    told = f"the dates differ by {inside:.1f} inside and {outside:.1f} outside"
+    return Check("kind", inside >= STANDS_OUT * outside and inside > 0, told)
+
+
+def _own(candidate: Candidate, others: Sequence[Candidate]) -> Check:
+    """No finding of the same kind before it has its mask, unless it is of another thing."""
+    alike = [
+        iou(candidate.mask, other.mask)
+        for other in others
+        if other.finding.kind == candidate.finding.kind
+        and (other.finding.thing is None or other.finding.thing == candidate.finding.thing)
+        and other.finding.source == candidate.finding.source
+    ]
+    most = max(alike, default=0.0)
+    return Check("own mask", most <= DUPLICATE, f"IoU {most:.2f} with another of its kind")
+
+
+def _read_back(pair: Pair, phrased: Phrased) -> Check:
+    if pair.labels is None:
+        return Check("reads back", True, "no labels to read it by")
+    fits, known = _meant(pair, phrased.sentence, phrased.mask, phrased.known)
+    told = f"IoU {fits:.2f} with what it means by the labels" if known else "its words are not understood"
+    return Check("reads back", known and fits >= READS_BACK, told)
+
+
+def _meant(pair: Pair, sentence: str, mask: Bool, known: Bool) -> tuple[float, bool]:
+    """IoU of the mask with what the sentence means by the labels, where both know; and whether it is understood."""
+    labels = pair.labels
+    assert labels is not None
+    meant, sure = holds(sentence, labels.before, labels.after, labels.still, pair.gsd_m, about=labels.about)
+    both = sure & known
+    return iou(mask & both, meant & both), bool((sure & mask).any())
