@@ -105,7 +105,7 @@ _UNTOLD = re.compile(
 _BUILT_TWICE = re.compile(
     r"(?=.*(?:urban land|built-up)).*(?:erect|constr|knock|torn|demoli|raz|destroy|put up|\bbuilt\b(?!-))"
 )
-_UPRIGHT = re.compile(r"erected|put up")  # of buildings alone, the first of THINGS
+_UPRIGHT = re.compile(r"erected|put up")  # buildings alone are
 _NATURE = ("water", "field", "grass", "bare", "landslide", "burnt", "ice")
 _NOT_OF_NATURE = re.compile(r"\badd|removed|taken away|missing|absent")  # nobody takes away a lake
 
@@ -118,8 +118,9 @@ def sayings() -> Mapping[tuple[int, str, int | None], tuple[Expression, ...]]:
     true = {name.lstrip("~") for names in TRUE_NAMES.values() for name in names}
     out: dict[tuple[int, str, int | None], list[Expression]] = {}
     for said in all_expressions():
-        odd = said.thing != ANYTHING and THINGS[said.thing] in _NATURE and _NOT_OF_NATURE.search(said.text)
-        odd = odd or _BUILT_TWICE.search(said.text) or (said.thing and _UPRIGHT.search(said.text))
+        thing = "" if said.thing == ANYTHING else THINGS[said.thing]
+        odd = _NOT_OF_NATURE.search(said.text) if thing in _NATURE else _BUILT_TWICE.search(said.text)
+        odd = odd or (_UPRIGHT.search(said.text) if thing != "building" else None)
         if not odd and not _UNTOLD.search(said.text) and said.text not in plain and {*name.findall(said.text)} <= true:
             out.setdefault((said.thing, said.direction, said.source), []).append(said)
     return {key: tuple(said) for key, said in out.items()}
