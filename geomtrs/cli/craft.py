@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geomtrs.errors import QueryError
+
 if TYPE_CHECKING:
-    from geomtrs.craft.run import Parts
+    from geomtrs.craft.protocols import Perceiver, Segmenter
 
 app = typer.Typer(help="A training set of one's own: pairs in, sentences with masks out.", no_args_is_help=True)
 
 Crafted = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a crafted set.")]
 Json = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
+
+_WHO, _CHAT = "Who finds and cuts out", "A chat model that sees"
 
 SHOWN = 10  # pairs that failed; the rest is counted
 
@@ -30,21 +35,75 @@ def run(
     per_pair: Annotated[int, typer.Option(min=1, help="Sentences about a pair, at most.")] = 6,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs.")] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Pairs in work together.")] = 2,
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="A sentence to ask of every pair; repeat for more.", rich_help_panel=_WHO),
+    ] = None,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(
+            help="labels, or a name of geomtrs model list; else labels, or nano for sentences and chat.",
+            rich_help_panel=_WHO,
+        ),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_WHO)] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_WHO)] = "auto",
+    chat: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Base of a server of OpenAI's protocol: http://127.0.0.1:8000/v1.",
+            rich_help_panel=_CHAT,
+        ),
+    ] = None,
+    chat_model: Annotated[str, typer.Option(help="As the server names it.", rich_help_panel=_CHAT)] = "",
+    key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable that holds the key.", rich_help_panel=_CHAT)
+    ] = None,
+    allow_upload: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST", help="Pictures may be sent to this host; else they stay here.", rich_help_panel=_CHAT
+        ),
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, help="Over all runs in this folder; then it stops.", rich_help_panel=_CHAT)
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Of one call, s.", rich_help_panel=_CHAT)] = 120.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No lines of progress.")] = False,
 ) -> int:
     """Make sentences with masks of pairs; a run that died is continued.
 
+    What differs is read from labels, or from --query, or asked of a --chat model.
+
     [bold]geomtrs craft run pairs/ -o crafted/[/bold]
+
+    [bold]geomtrs craft run pairs/ -o crafted/ -q "the new houses" -q "trees that were felled"[/bold]
+
+    [bold]geomtrs craft run pairs/ -o crafted/ --chat http://127.0.0.1:11434/v1 --chat-model qwen2.5vl[/bold]
     """
-    from geomtrs.craft.run import craft
+    from geomtrs.craft.phrase import GrammarPhraser
+    from geomtrs.craft.run import Parts, craft
+    from geomtrs.craft.verify import RuleVerifier
+
+    if chat is not None and query:
+        raise _asked_wrongly("--chat and --query", "both", "one of them", "leave one out")
+    if chat is not None:
+        finds = _chat(chat, chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
+    else:
+        finds = _perceiver(query or [])
+    cuts = _segmenter(segmenter or ("nano" if chat or query else "labels"), weights, device)
+    parts = Parts(finds, cuts, RuleVerifier(), GrammarPhraser(per_pair))
 
     def progress(over: int, of: int, last: str) -> None:
         if not quiet:
             print(f"{over:,} of {of:,} pairs · {last}", file=sys.stderr)
 
-    counts = craft(pairs, out, _parts(per_pair), seed=seed, limit=limit, at_once=at_once, progress=progress)
+    counts = craft(pairs, out, parts, seed=seed, limit=limit, at_once=at_once, max_calls=max_calls, progress=progress)
     _tell(out, counts)
-    return 3 if counts["failed"] else 0
+    if counts["stopped"]:
+        print(f"stopped: {counts['stopped']}", file=sys.stderr)
+    return 3 if counts["failed"] or counts["stopped"] else 0
 
 
 @app.command("status")
@@ -85,14 +144,36 @@ def export(
     print(f"{out}: {count:,} sentences")
 
 
-def _parts(per_pair: int) -> Parts:
-    from geomtrs.craft.perceive import LabelPerceiver
-    from geomtrs.craft.phrase import GrammarPhraser
-    from geomtrs.craft.run import Parts
-    from geomtrs.craft.segment import LabelSegmenter
-    from geomtrs.craft.verify import RuleVerifier
+def _perceiver(sentences: list[str]) -> Perceiver:
+    from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
+    from geomtrs.query import Query
 
-    return Parts(LabelPerceiver(), LabelSegmenter(), RuleVerifier(), GrammarPhraser(per_pair))
+    return SentencePerceiver(tuple(Query(text).text for text in sentences)) if sentences else LabelPerceiver()
+
+
+def _chat(url: str, model: str, *, key_env: str | None, allow_upload: str | None, timeout_s: float) -> Perceiver:
+    from geomtrs.craft.perceive import ChatPerceiver, Endpoint
+
+    if not model:
+        raise _asked_wrongly("--chat-model", "none", "the model's name", "name it as the server does")
+    key = None if key_env is None else os.environ.get(key_env, "").strip()
+    if key == "":
+        raise _asked_wrongly(f"--key-env {key_env}", "no such variable", "one that holds the key", "set it")
+    return ChatPerceiver(Endpoint(url, model, key=key, allow_upload=allow_upload, timeout_s=timeout_s))
+
+
+def _segmenter(name: str, weights: Path | None, device: str) -> Segmenter:
+    from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
+
+    if name == "labels":
+        return LabelSegmenter()
+    from geomtrs.models import catalog
+
+    return ModelSegmenter(catalog.load(name, weights=weights, device=device))
+
+
+def _asked_wrongly(option: str, found: str, wanted: str, remedy: str) -> QueryError:
+    return QueryError(option, found=found, wanted=wanted, remedy=remedy)
 
 
 def _tell(folder: Path, counts: Mapping[str, Any]) -> None:

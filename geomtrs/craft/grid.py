@@ -26,6 +26,7 @@ SIDE = 3
 HELD, TOGETHER = 0.1, 0.9  # a cell is named when it holds so much of a mask, and the fullest until they hold so much
 SHOWN_PX = 640  # the longer side of a picture that is shown
 GAP_PX = 8
+JPEG_QUALITY = 90
 _LINE, _PAPER = (255, 230, 0), (32, 32, 32)
 
 
@@ -96,6 +97,20 @@ def overlaid(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     out[mask] = (out[mask] * 0.65 + np.array(_LINE) * 0.35).astype(np.uint8)
     out[edge] = _LINE
     return out
+
+
+def sheets(before: NDArray[np.uint8], after: NDArray[np.uint8], cell: str) -> tuple[bytes, bytes]:
+    """What a perceiver is shown of a cell, as JPEG: both dates whole under the grid, and the cell of both enlarged."""
+    whole = beside(with_grid(before), with_grid(after))
+    near = beside(enlarged(before, cell), enlarged(after, cell))
+    return jpeg(whole), jpeg(near)
+
+
+def jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """As JPEG, a tenth of the PNG's size."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:

@@ -96,7 +96,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         """Open the ledger in a folder. Raises JobError where there is none that reads."""
         self.folder, self.path = folder, folder / NAME
-        self._lock = threading.Lock()
+        self._lock, self._under_way = threading.Lock(), 0  # calls that are not answered yet
         if not self.path.is_file():
             raise JobError(folder, found=f"no {NAME}", wanted="a crafted set", remedy="check the path")
         self._database = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
@@ -202,22 +202,36 @@ class Ledger:
             found = self._rows("SELECT answer FROM calls WHERE key = ?", key)
             if found:
                 return str(found[0][0])
-            if most is not None and self._rows("SELECT count(*) FROM calls")[0][0] >= most:
-                raise BudgetError(
-                    self.folder, found=f"{most} calls made", wanted="no more than --max-calls",
-                    remedy="run the same again with a larger --max-calls",
-                )  # fmt: skip
-            begun = time.perf_counter()
-            reply = call()
-            row = (
-                key, *told[:4], question.prompt, json.dumps(question.hashes), reply.text, reply.tokens_in,
-                reply.tokens_out, time.perf_counter() - begun,
-            )  # fmt: skip
-            with self._changing():
-                self._database.execute(f"INSERT OR REPLACE INTO calls VALUES ({_marks(11)})", row)
-            return reply.text
+            self._reserve(most)
+            try:
+                return self._call(key, told[:4], question, call)
+            finally:
+                with self._lock:
+                    self._under_way -= 1
 
         return ask
+
+    def _reserve(self, most: int | None) -> None:
+        """One more call is under way, unless that makes more than `most` with those that were answered."""
+        with self._lock:
+            made = self._database.execute("SELECT count(*) FROM calls").fetchone()[0]
+            if most is not None and made + self._under_way >= most:
+                raise BudgetError(
+                    self.folder, found=f"{made} calls made", wanted=f"no more than {most}",
+                    remedy="run the same again with a larger --max-calls",
+                )  # fmt: skip
+            self._under_way += 1
+
+    def _call(self, key: str, told: tuple[object, ...], question: Question, call: Callable[[], Reply]) -> str:
+        begun = time.perf_counter()
+        reply = call()
+        row = (
+            key, *told, question.prompt, json.dumps(question.hashes), reply.text, reply.tokens_in, reply.tokens_out,
+            time.perf_counter() - begun,
+        )  # fmt: skip
+        with self._changing():
+            self._database.execute(f"INSERT OR REPLACE INTO calls VALUES ({_marks(11)})", row)
+        return reply.text
 
     def triplets(self, decision: str = KEPT) -> list[Triplet]:
         """Those with that decision, pair by pair in the order of their ids, then in that of their sentences."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,11 @@ class GrammarPhraser:
     """
 
     most: int = 6
-    name: str = "grammar"
+
+    @property
+    def name(self) -> str:
+        """With what decides how many."""
+        return f"grammar, at most {self.most} a pair"
 
     def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator) -> list[Phrased]:
         """No sentence about what is nowhere, and none in a form that is kept for the paraphrase test."""
@@ -59,11 +63,14 @@ def _about(said: Referring, checked: Mapping[int, Candidate]) -> int | None:
 
 
 def _plain(number: int, candidate: Candidate, rng: np.random.Generator) -> Iterator[Phrased]:
-    """The finding's own sentence with its place, and one of the plain forms with it."""
+    """The finding's own sentence, and one of the plain forms with its place; of a user's own sentence nothing else."""
     finding = candidate.finding
+    own = Phrased(number, finding.kind, finding.sentence, "direction", candidate.mask, candidate.known)
+    yield own
+    if finding.attributes.get("asked"):
+        return
     forms = _PLAIN[finding.way]
     where = f" in the {' and the '.join(finding.cells)}" if 0 < len(finding.cells) <= 2 else ""
-    form = forms[int(rng.integers(len(forms)))].format(noun=finding.noun)
-    for text in dict.fromkeys((finding.sentence, form + where)):
-        wording = "place" if where and text.endswith(where) else "direction"
-        yield Phrased(number, finding.kind, text, wording, candidate.mask, candidate.known)
+    text = forms[int(rng.integers(len(forms)))].format(noun=finding.noun) + where
+    if text != finding.sentence:
+        yield replace(own, sentence=text, wording="place" if where else "direction")

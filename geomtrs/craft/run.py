@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomtrs.craft.ledger import KEPT, NAME, Crafted, Judged, Ledger
+from geomtrs.craft.perceive import things_by_name
 from geomtrs.craft.protocols import (
     Ask,
     BudgetError,
@@ -33,7 +34,6 @@ from geomtrs.craft.protocols import (
     Segmenter,
     Verifier,
 )
-from geomtrs.data.expressions import NAMES
 from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, LabelRule, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES, read_picture
 from geomtrs.errors import DataError, JobError
@@ -87,11 +87,11 @@ def craft(
     max_calls: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Every pair of the folder that is not done yet; what `Ledger.counts` says afterwards.
+    """Every pair of the folder that is not done yet; what `Ledger.counts` says afterwards, and why it stopped.
 
     limit      only the first so many pairs
     at_once    pairs in work together, in threads
-    max_calls  of models, over all runs in this folder; then the run ends and the rest waits
+    max_calls  of models, over all runs in this folder; then the run stops and the rest waits
 
     A pair that fails is recorded with its reason, and tried again by the next run. Raises DataError where there is no
     pair, JobError where another set is crafted in `out`.
@@ -106,18 +106,21 @@ def craft(
         def work(one: Listed) -> Crafted:
             return craft_pair(read_pair(one), parts, ledger.asking(one.id, most=max_calls), seed=seed)
 
-        over = len(pairs) - len(todo)
+        over, stopped = len(pairs) - len(todo), ""
         for one, made in _each(work, todo, at_once):
             try:
                 ledger.record(made.result(), parts.names())
-            except (BudgetError, OutputError):
+            except OutputError:
                 raise
+            except BudgetError as error:
+                stopped = str(error)
+                break
             except TilingError as error:
                 ledger.fail(one.id, str(error))
             over += 1
             if progress is not None:
                 progress(over, len(pairs), one.id)
-        return ledger.counts()
+        return {**ledger.counts(), "stopped": stopped}
 
 
 def craft_pair(pair: Pair, parts: Parts, ask: Ask, *, seed: int = 0) -> Crafted:
@@ -183,7 +186,7 @@ def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
     be it; every other is something else.
     """
     names = {int(value): re.sub(r"\(.*?\)", "", name).strip().lower() for value, name in classes.items()}
-    things = _things_by_name()
+    things = things_by_name()
     present = {value: things[name] for value, name in names.items() if name in things}
     ignored = tuple(value for value, name in names.items() if name in _NOTHING)
     within = {
@@ -275,7 +278,7 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
     # What sysu pairs of cd_samples show is any change.
     means = None if listed.name.startswith("sysu") else MASK_MEANS.get(listed.folder.name)
     means = means or str(listed.facts.get("change_class", "")).lower()
-    thing = THINGS.index(things[means]) if means in (things := _things_by_name()) else ANYTHING
+    thing = THINGS.index(things[means]) if means in (things := things_by_name()) else ANYTHING
     direction = listed.facts.get("direction")
     if thing == ANYTHING or direction not in ("appear", "disappear"):
         return Labels(unknown, unknown.copy(), still, frozenset({thing}))
@@ -293,13 +296,3 @@ def _rule_beside(folder: Path) -> LabelRule | None:
         return rule_of_classes(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError) as error:
         raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error
-
-
-def _things_by_name() -> dict[str, str]:
-    """Each name of a thing, singular and plural, without those that two things share."""
-    names: dict[str, set[str]] = {}
-    for thing in THINGS:
-        for name in (thing, *(one.lstrip("~") for one in NAMES[thing])):
-            for form in {name, name.removesuffix("s"), f"{name}s"}:
-                names.setdefault(form, set()).add(thing)
-    return {name: things.pop() for name, things in names.items() if len(things) == 1}

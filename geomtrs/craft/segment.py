@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from geomtrs.craft.protocols import Candidate, Finding, Labels, Pair, Way
+from geomtrs.craft.grid import inside
+from geomtrs.craft.protocols import Candidate, CraftError, Finding, Labels, Pair, Way
 from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.data.patches import any_of, arrivals, both_of, patches_of
 from geomtrs.errors import DataError
+from geomtrs.models.base import ChangeModel, Features
+from geomtrs.query import Query
+
+LARGEST_PX = 2048  # of a side of a picture that a model is given whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,43 @@ class LabelSegmenter:
         found = patches_of(state_of(pair.labels, finding.way, finding.thing, finding.source))
         mask, known = found.chosen(found.areas_px > 0)
         return Candidate(finding, mask, known)
+
+
+class ModelSegmenter:
+    """The mask of a finding is what a change model answers to its sentence, of that the parts in the cells it names."""
+
+    def __init__(self, model: ChangeModel, *, threshold: float = 0.5) -> None:
+        """`threshold` is the probability from which a pixel counts."""
+        self.name = f"{model.name} {model.weights_hash[:12]}"
+        self._model, self._threshold = model, threshold
+        self._lock = threading.Lock()  # one model, one look at a time
+        self._seen: tuple[str, Features] | None = None  # the pair looked at last, since its findings come in a row
+
+    def segment(self, pair: Pair, finding: Finding) -> Candidate:
+        """Raises CraftError for a pair that is too large to be looked at whole."""
+        if max(pair.shape) > LARGEST_PX:
+            raise CraftError(
+                pair.id, found=f"{pair.shape} rows and columns", wanted=f"at most {LARGEST_PX} of each",
+                remedy="cut the pair into tiles",
+            )  # fmt: skip
+        with self._lock:
+            prepared = self._model.prepare([Query(finding.sentence, whole=True)])
+            answer = self._model.answer(self._look(pair), prepared)
+        probability = answer.probability[0, 0] * answer.existence[0, 0]
+        labels, count = ndimage.label(probability >= self._threshold)
+        if finding.cells and count:
+            named = inside(finding.cells, pair.shape)
+            held = ndimage.sum_labels(named, labels, range(count + 1)) >= np.bincount(labels.ravel()) / 2
+            mask = held[labels] & (labels > 0)
+        else:
+            mask = labels > 0
+        return Candidate(finding, np.asarray(mask, bool), np.ones(pair.shape, bool))
+
+    def _look(self, pair: Pair) -> Features:
+        if self._seen is None or self._seen[0] != pair.digest:
+            dates = np.stack([pair.before, pair.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
+            self._seen = pair.digest, self._model.features(np.ascontiguousarray(dates))
+        return self._seen[1]
 
 
 def state_of(labels: Labels, way: Way, thing: int, source: int | None = None) -> NDArray[np.uint8]:

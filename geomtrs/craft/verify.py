@@ -70,12 +70,12 @@ def iou(one: Bool, other: Bool) -> float:
 def _cells(candidate: Candidate) -> Check:
     """Most of the mask lies in the cells that were named, and each of them holds a part."""
     named = candidate.finding.cells
+    if not named:
+        return Check("cells", True, "none was named")
     held = dict(zip(CELLS, shares(candidate.mask), strict=True))
     inside = float(sum(held[cell] for cell in named))
     without = [cell for cell in named if held[cell] == 0]
-    told = f"{inside:.0%} in {', '.join(named) or 'no cell'}" + (
-        f"; nothing in {', '.join(without)}" if without else ""
-    )
+    told = f"{inside:.0%} in {', '.join(named)}" + (f"; nothing in {', '.join(without)}" if without else "")
     return Check("cells", inside >= IN_CELLS and not without, told)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +27,17 @@ from geomtrs.cli import main
 from geomtrs.craft import grid
 from geomtrs.craft.export import brush_rle, coco_rle, export, split_places
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
-from geomtrs.craft.perceive import LabelPerceiver
+from geomtrs.craft.perceive import ChatPerceiver, Endpoint, LabelPerceiver, SentencePerceiver
 from geomtrs.craft.phrase import GrammarPhraser
-from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Phrased
+from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Perceiver, Phrased
 from geomtrs.craft.run import Parts, craft, list_pairs, read_pair, rule_of_classes
-from geomtrs.craft.segment import LabelSegmenter
+from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
 from geomtrs.craft.verify import RuleVerifier, iou
 from geomtrs.data.labels import THINGS
 from geomtrs.data.mtrefseg21k import Rule, read_split
 from geomtrs.data.mtrefseg21k import read_mask as read_png_mask
 from geomtrs.errors import DataError, JobError, QueryError
+from geomtrs.models.differencing import Differencing
 
 HEIGHT, WIDTH = 90, 120
 BUILT, FELLED = (slice(6, 24), slice(84, 108)), (slice(60, 84), slice(8, 34))
@@ -128,7 +135,7 @@ def test_every_record_says_what_proposed_and_what_judged_it(pairs: Path, tmp_pat
         ((hashes, digest),) = ledger._rows("SELECT hashes, digest FROM pairs WHERE status = 'done'")
     assert finding[:3] == ("labels", "labels", "rules")
     assert [check["rule"] for check in json.loads(finding[3])] == ["size", "cells", "kind", "own mask"]
-    assert triplet[:2] == ("grammar", "rules")
+    assert triplet[:2] == ("grammar, at most 6 a pair", "rules")
     assert [check["rule"] for check in json.loads(triplet[2])] == ["size", "known", "twin", "reads back"]
     assert set(json.loads(hashes)) == {"A", "B", "labelA", "labelB"}
     assert len(digest) == 32
@@ -346,3 +353,221 @@ def test_the_cells_of_the_grid_share_no_pixel_and_leave_none_out() -> None:
     assert grid.cells_of(corner) == ("top-right",)
     assert grid.cells_of(np.zeros((9, 9), bool)) == ()
     assert set(grid.cells_of(np.ones((90, 90), bool))) == set(grid.CELLS)
+
+
+def test_what_a_perceiver_is_shown_has_the_grid_and_the_cell_of_both_dates(pairs: Path) -> None:
+    pair = read_pair(list_pairs(pairs)[0])
+    whole, near = (np.asarray(Image.open(io.BytesIO(one))) for one in grid.sheets(pair.before, pair.after, "top-right"))
+    assert whole.shape == near.shape == (480, 2 * grid.SHOWN_PX + grid.GAP_PX, 3)
+    lines = grid.with_grid(pair.before)
+    edges = [grid.window(cell, lines.shape) for cell in grid.CELLS]
+    assert all((lines[rows.start, columns.start] == (255, 230, 0)).all() for rows, columns in edges)
+    assert near[:, : grid.SHOWN_PX].max() < 140  # no building yet
+    assert near[:, grid.SHOWN_PX + grid.GAP_PX :].max() > 200
+    assert grid.sheets(pair.before, pair.after, "center") == grid.sheets(pair.before, pair.after, "center")
+
+
+KEY = "sk-not-to-be-written-0123456789"
+HOUSE = {"kind": "appear", "what": "the new white house", "cells": ["top-right"]}
+Step = Mapping[str, Any]  # what the server does with one request
+
+
+class Stub:
+    """A server of the chat protocol on this machine that does as it is told, request by request, then says nothing."""
+
+    def __init__(self, steps: Sequence[Step] = (), *, always: Step | None = None) -> None:
+        self.steps, self.always = list(steps), always or {"findings": []}
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.lock = threading.Lock()
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with stub.lock:
+                    stub.asked.append(json.loads(body))
+                    stub.keys.append(self.headers.get("Authorization"))
+                    step = stub.steps.pop(0) if stub.steps else stub.always
+                stub.answer(self, step)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+
+    def __enter__(self) -> Stub:
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, handler: BaseHTTPRequestHandler, step: Step) -> None:
+        time.sleep(step.get("late", 0))
+        text = step.get("text", json.dumps({"findings": step.get("findings", [])}))
+        message = {"content": text, "refusal": step.get("refusal")}
+        reply = {"choices": [{"message": message}], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
+        body = step.get("body", json.dumps(reply)).encode()
+        with suppress(OSError):  # the client may have gone
+            handler.send_response(step.get("status", 200))
+            for name, value in step.get("headers", {}).items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(body) + step.get("missing", 0)))
+            handler.end_headers()
+            handler.wfile.write(body)
+
+
+def seen(stub: Stub, waits: list[float] | None = None, **told: Any) -> ChatPerceiver:  # noqa: ANN401 - of an endpoint
+    sleep = [].append if waits is None else waits.append
+    return ChatPerceiver(Endpoint(stub.url, "eyes", sleep=sleep, **{"timeout_s": 5.0, **told}))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    return write_pairs(tmp_path, pairs=2, labels=False)
+
+
+def with_model(perceiver: Perceiver) -> Parts:
+    """Masks by plain difference, which sees the drawn changes well."""
+    return Parts(perceiver, ModelSegmenter(Differencing()), RuleVerifier(), GrammarPhraser())
+
+
+def test_a_chat_model_is_shown_each_cell_and_what_it_names_is_cut_out_k1(plain: Path, tmp_path: Path) -> None:
+    with Stub([{}, {}, {"findings": [HOUSE]}]) as stub:
+        counts = craft(plain, tmp_path / "out", with_model(seen(stub)), limit=1)
+        assert len(stub.asked) == 9
+    assert counts["calls"] == {"made": 9, "tokens_in": 81, "tokens_out": 18}
+    (request, *_) = stub.asked
+    text, *pictures = request["messages"][0]["content"]
+    assert 'the cell "top-left"' in " ".join(text["text"].split())
+    assert [one["image_url"]["url"][:23] for one in pictures] == ["data:image/jpeg;base64,"] * 2
+    assert request["response_format"]["json_schema"]["schema"]["required"] == ["findings"]
+    found = kept(tmp_path / "out")
+    assert {one.sentence for one in found} >= {"the white house that appeared"}
+    truth = np.zeros((HEIGHT, WIDTH), bool)
+    truth[BUILT] = True
+    assert all(iou(read_mask(tmp_path / "out", one.mask), truth) > 0.6 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("steps", "waits"),
+    [
+        ([{"status": 429, "headers": {"Retry-After": "7"}}], [7.0]),
+        ([{"status": 500, "body": "no"}, {"status": 503}], [0.5, 1.0]),
+        ([{"missing": 500}], [0.5]),
+        ([{"body": '{"choices": []}'}], [0.5]),
+        ([{"late": 0.6}], [0.5]),
+        ([{"text": '{"findings": [{"kind": "app'}], []),
+        ([{"text": '{"findings": [{"kind": "moved", "what": "car", "cells": ["center"]}]}'}], []),
+        ([{"refusal": "I cannot help with that"}], []),
+    ],
+    ids=["429", "5xx", "cut off", "no choices", "timeout", "half JSON", "other kind", "refusal"],
+)
+def test_a_server_that_stumbles_is_asked_again(
+    steps: list[Step], waits: list[float], plain: Path, tmp_path: Path
+) -> None:
+    waited: list[float] = []
+    with Stub(steps) as stub:
+        counts = craft(plain, tmp_path / "out", with_model(seen(stub, waited, timeout_s=0.3)), limit=1)
+        assert counts["pairs"] == {"done": 1}
+        assert len(stub.asked) == 9 + len(steps)
+    assert waited == waits
+
+
+@pytest.mark.parametrize(
+    ("always", "said", "requests"),
+    [
+        ({"status": 500}, "status 500", 5),
+        ({"status": 401, "body": f"bad key {KEY}"}, r"bad key \*\*\*", 1),
+        ({"status": 302, "headers": {"Location": "http://192.0.2.1/"}}, "status 302", 1),
+        ({"status": 429, "headers": {"Retry-After": "9999"}}, "asks to wait 9999 s", 1),
+        ({"text": "sorry"}, "3 answers about top-left that cannot be used", 3),
+    ],
+    ids=["5xx", "401", "redirect", "long wait", "no JSON"],
+)
+def test_a_server_that_never_answers_fails_the_pair_with_its_reason(
+    always: Step, said: str, requests: int, plain: Path, tmp_path: Path
+) -> None:
+    with Stub(always=always) as stub:
+        counts = craft(plain, tmp_path / "out", with_model(seen(stub, key=KEY)), limit=1)
+        assert len(stub.asked) == requests
+    assert counts["pairs"] == {"failed": 1}
+    assert re.search(said, counts["failed"]["yard/p0"])
+
+
+def test_stopped_by_the_budget_it_goes_on_without_a_call_made_twice_k2(plain: Path, tmp_path: Path) -> None:
+    with Stub([{}, {}, {"findings": [HOUSE]}], always={"text": "{"}) as stub:
+        stub.always = {"findings": [HOUSE]}
+        whole = craft(plain, tmp_path / "whole", with_model(seen(stub)))
+        asked = [json.dumps(one) for one in stub.asked]
+        assert len(asked) == len(set(asked)) == 18
+        stub.steps, stub.asked = [{}, {}, {"findings": [HOUSE]}], []
+        for most, status in ((4, {"pending": 2}), (13, {"done": 1, "pending": 1})):
+            counts = craft(plain, tmp_path / "cut", with_model(seen(stub)), max_calls=most)
+            assert (counts["pairs"], counts["calls"]["made"]) == (status, most)
+            assert f"no more than {most}" in counts["stopped"]
+        assert craft(plain, tmp_path / "cut", with_model(seen(stub)))["triplets"] == whole["triplets"]
+        assert sorted(json.dumps(one) for one in stub.asked) == sorted(asked)
+    for name in ("whole", "cut"):
+        export(tmp_path / name, tmp_path / f"{name}-set", "mtrefseg21k")
+    assert content(tmp_path / "whole-set") == content(tmp_path / "cut-set")
+
+
+def test_the_key_is_sent_and_written_nowhere_k5(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRAFT_TEST_KEY", KEY)
+    out = tmp_path / "out"
+    with Stub([{"text": f"you sent {KEY}"}, {"findings": [HOUSE]}], always={"status": 400, "body": KEY}) as stub:
+        options = ["--chat-model", "eyes", "--key-env", "CRAFT_TEST_KEY", "--segmenter", "differencing"]
+        with pytest.raises(SystemExit) as ended:
+            main(["--debug", "craft", "run", str(plain), "-o", str(out), "--chat", stub.url, *options])
+        assert ended.value.code == 3
+        assert set(stub.keys) == {f"Bearer {KEY}"}
+        assert KEY not in repr(seen(stub, key=KEY))
+    told = capsys.readouterr()
+    assert "status 400" in told.out
+    assert KEY not in told.out + told.err
+    assert not [name for name, bytes_ in content(out).items() if KEY.encode() in bytes_]
+
+
+@pytest.mark.parametrize(
+    ("url", "told", "said"),
+    [
+        ("https://api.example.com/v1", {}, "--allow-upload api.example.com"),
+        ("http://192.168.1.7:8000/v1", {"allow_upload": "192.168.1.8"}, "which is not this machine"),
+        ("http://127.0.0.1.example.com/v1", {}, "which is not this machine"),
+        (f"http://user:{KEY}@127.0.0.1/v1", {}, "--key-env"),
+        (f"http://127.0.0.1/v1?key={KEY}", {}, "--key-env"),
+        ("ftp://127.0.0.1/v1", {}, "http://HOST:PORT"),
+        ("http://127.0.0.1/v1", {"key": f"{KEY}\n"}, "odd characters"),
+    ],
+)
+def test_no_picture_leaves_the_machine_unasked_and_no_url_holds_a_key_k5(
+    url: str, told: dict[str, str], said: str
+) -> None:
+    with pytest.raises(QueryError, match=re.escape(said)) as refused:
+        Endpoint(url, "eyes", **told)
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
+def test_this_machine_needs_no_leave(host: str) -> None:
+    assert Endpoint(f"http://{host}:8000/v1", "eyes").local
+
+
+def test_an_allowed_host_may_be_sent_to() -> None:
+    assert not Endpoint("https://api.example.com/v1", "eyes", allow_upload="api.example.com").local
+
+
+def test_sentences_of_the_user_are_cut_out_by_a_model_of_unlabelled_pairs_k1(plain: Path, tmp_path: Path) -> None:
+    came, went = "the bright house that appeared", "the bright house that was removed"
+    counts = craft(plain, tmp_path / "out", with_model(SentencePerceiver((came, went))))
+    assert counts["pairs"] == {"done": 2}
+    assert counts["failed_rules"] == {"size": 2}  # nothing became darker
+    (one, *_) = kept(tmp_path / "out")
+    assert (one.sentence, one.kind) == (came, "appear")
+    assert read_mask(tmp_path / "out", one.mask)[BUILT].mean() > 0.9
