@@ -1,7 +1,8 @@
 """Rules that judge what was proposed, by other means than those that proposed it.
 
 Sentences about labelled pairs are read back to a mask by `geomtrs.data.predicate`; pairs without labels are judged by
-how much their pictures differ inside the mask against outside it.
+how unlike their pictures are inside the mask against outside it: over 213 pairs of ten sets that refused 55 % of masks
+laid elsewhere and 15 % of the true ones, so it is a sieve and no judge.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from geomtrs.craft.grid import CELLS, shares
 from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased
@@ -22,7 +24,7 @@ DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
-STANDS_OUT = 1.25  # mean difference inside a mask against outside
+WINDOW_PX, SMOOTH_PX = 15, 9  # over which texture is compared, and over which unlikeness is averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,30 @@ class RuleVerifier:
         )
 
 
-def difference(pair: Pair) -> NDArray[np.float32]:
-    """(H, W) largest difference of the bands, after the dates were brought to one mean and deviation a band."""
+def unlikeness(pair: Pair) -> NDArray[np.float64]:
+    """(H, W) in 0 … 1: how unlike the dates are at a pixel among those of the pair, in colour and in texture alike.
+
+    Colour is the largest difference of the bands after the dates were brought to one mean and deviation a band;
+    texture is one less the correlation of the grey values around a pixel. Either alone fails on whole sets: colour
+    where the seasons differ, texture where the dates are a pixel or two aside.
+    """
     first, last = (picture.astype(np.float32) for picture in (pair.before, pair.after))
+    grey = [ndimage.gaussian_filter(picture.mean(-1), 1.5) for picture in (first, last)]
     last = (last - last.mean((0, 1))) / (last.std((0, 1)) + 1) * (first.std((0, 1)) + 1) + first.mean((0, 1))
-    apart: NDArray[np.float32] = np.abs(first - last).max(-1)
-    return apart
+    both = [np.abs(first - last).max(-1), 1 - _correlation(*grey)]
+    ranks = [ndimage.uniform_filter(one, SMOOTH_PX).ravel().argsort(kind="stable").argsort() for one in both]
+    return np.asarray((ranks[0] + ranks[1]) / (2 * ranks[0].size)).reshape(pair.shape)
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) of the pixels around each."""
+    means = [ndimage.uniform_filter(x, WINDOW_PX) for x in (one, other)]
+    spread = [
+        np.maximum(ndimage.uniform_filter(x * x, WINDOW_PX) - mean**2, 1)
+        for x, mean in zip((one, other), means, strict=True)
+    ]
+    shared = ndimage.uniform_filter(one * other, WINDOW_PX) - means[0] * means[1]
+    return np.asarray(shared / np.sqrt(spread[0] * spread[1]), np.float32)
 
 
 def iou(one: Bool, other: Bool) -> float:
@@ -85,10 +105,10 @@ def _kind(pair: Pair, candidate: Candidate) -> Check:
     if pair.labels is not None and finding.thing is not None:
         fits, known = _meant(pair, finding.sentence, candidate.mask, candidate.known)
         return Check("kind", known and fits >= READS_BACK, f"IoU {fits:.2f} with what its words mean")
-    apart, mask = difference(pair), candidate.mask
+    apart, mask = unlikeness(pair), candidate.mask
     inside, outside = float(apart[mask].mean()), float(apart[~mask].mean()) if (~mask).any() else 0.0
-    told = f"the dates differ by {inside:.1f} inside and {outside:.1f} outside"
-    return Check("kind", inside >= STANDS_OUT * outside and inside > 0, told)
+    told = f"the dates are unlike by {inside:.2f} inside and {outside:.2f} outside"
+    return Check("kind", inside > outside, told)
 
 
 def _own(candidate: Candidate, others: Sequence[Candidate]) -> Check:

@@ -32,11 +32,12 @@ from geomtrs.craft.phrase import GrammarPhraser
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Perceiver, Phrased
 from geomtrs.craft.run import Parts, craft, list_pairs, read_pair, rule_of_classes
 from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
-from geomtrs.craft.verify import RuleVerifier, iou
+from geomtrs.craft.verify import RuleVerifier, iou, unlikeness
 from geomtrs.data.labels import THINGS
 from geomtrs.data.mtrefseg21k import Rule, read_split
 from geomtrs.data.mtrefseg21k import read_mask as read_png_mask
 from geomtrs.errors import DataError, JobError, QueryError
+from geomtrs.models import catalog
 from geomtrs.models.differencing import Differencing
 
 HEIGHT, WIDTH = 90, 120
@@ -571,3 +572,35 @@ def test_sentences_of_the_user_are_cut_out_by_a_model_of_unlabelled_pairs_k1(pla
     (one, *_) = kept(tmp_path / "out")
     assert (one.sentence, one.kind) == (came, "appear")
     assert read_mask(tmp_path / "out", one.mask)[BUILT].mean() > 0.9
+
+
+def test_a_model_s_mask_keeps_the_parts_in_the_cells_that_were_named(plain: Path) -> None:
+    pair = read_pair(list_pairs(plain)[0])
+    segmenter = ModelSegmenter(Differencing())
+    everywhere = segmenter.segment(pair, Finding("changed", "change", (), "what changed"))
+    there = segmenter.segment(pair, Finding("changed", "change", ("bottom-left",), "what changed"))
+    assert everywhere.mask[BUILT].any()
+    assert everywhere.mask[FELLED].any()
+    assert not there.mask[BUILT].any()
+    assert np.array_equal(there.mask[FELLED], everywhere.mask[FELLED])
+
+
+@pytest.mark.slow
+def test_nano_cuts_out_what_is_asked_of_unlabelled_pairs_k1(plain: Path) -> None:
+    pair = read_pair(list_pairs(plain)[0])
+    segmenter = ModelSegmenter(catalog.load("nano", device="cpu"))
+    assert re.fullmatch("nano [0-9a-f]{12}", segmenter.name)
+    asked = Finding("appeared", "buildings", (), "the buildings that appeared")
+    first, again = (segmenter.segment(pair, asked) for _ in range(2))
+    assert first.mask.shape == pair.shape
+    assert np.array_equal(first.mask, again.mask)
+
+
+def test_the_dates_are_most_unlike_where_something_changed(plain: Path) -> None:
+    pair = read_pair(list_pairs(plain)[0])
+    apart, still = unlikeness(pair), np.ones(pair.shape, bool)
+    for place in (BUILT, FELLED):
+        still[place] = False
+        assert apart[place].mean() > 0.8
+    assert apart[still].mean() < 0.5
+    assert 0 <= apart.min() <= apart.max() < 1
