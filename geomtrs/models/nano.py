@@ -144,28 +144,11 @@ def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[s
     )
     with torch.device("meta"):
         network = build_nano(params)
-    state = {_renamed(k): v for k, v in read_weights(folder, "model.safetensors", config).items()}
+    state = read_weights(folder, "model.safetensors", config)
     state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
     _refuse_other_keys(network, state, folder)
     counters = [k for k in network.state_dict() if k.endswith("num_batches_tracked")]
     return params, state | {k: torch.zeros((), dtype=torch.long) for k in counters}
-
-
-# Names of parts in the first weights that were published.
-_EARLIER = {
-    "reduce.": "fusion.reduce.",
-    "fusion.": "fusion.blocks.",
-    "date_decoder.": "pixel_decoder.dates.",
-    "change_decoder.": "pixel_decoder.changes.",
-    "sentence_head.": "language.head.",
-}
-
-
-def _renamed(key: str) -> str:
-    for earlier, now in _EARLIER.items():
-        if key.startswith(earlier) and not key.startswith(("fusion.reduce.", "fusion.blocks.")):
-            return now + key.removeprefix(earlier)
-    return key
 
 
 def _refuse_other_keys(network: MTRefSeg, state: dict[str, Tensor], folder: Path) -> None:
