@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from geomtrs.outputs.lettering import font_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 CELLS = (
     "top-left", "top-center", "top-right", "mid-left", "center", "mid-right", "bottom-left", "bottom-center",
@@ -84,7 +84,7 @@ def enlarged(picture: NDArray[np.uint8], cell: str, *, longest_px: int = SHOWN_P
 def beside(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Both dates in one picture, the earlier at the left."""
     height = max(before.shape[0], after.shape[0])
-    sheet = np.full((height, before.shape[1] + GAP_PX + after.shape[1], 3), _PAPER, np.uint8)
+    sheet = np.full((height, before.shape[1] + GAP_PX + after.shape[1], 3), _PAPER[0], np.uint8)
     sheet[: before.shape[0], : before.shape[1]] = before
     sheet[: after.shape[0], before.shape[1] + GAP_PX :] = after
     return sheet
@@ -99,11 +99,11 @@ def overlaid(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     return out
 
 
-def sheets(before: NDArray[np.uint8], after: NDArray[np.uint8], cell: str) -> tuple[bytes, bytes]:
-    """What a perceiver is shown of a cell, as JPEG: both dates whole under the grid, and the cell of both enlarged."""
-    whole = beside(with_grid(before), with_grid(after))
-    near = beside(enlarged(before, cell), enlarged(after, cell))
-    return jpeg(whole), jpeg(near)
+def sheets(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Iterator[tuple[str, tuple[bytes, bytes]]]:
+    """Each cell with what a perceiver is shown of it, as JPEG: both dates under the grid, the cell of both near."""
+    whole = jpeg(beside(with_grid(before), with_grid(after)))
+    for cell in CELLS:
+        yield cell, (whole, jpeg(beside(enlarged(before, cell), enlarged(after, cell))))
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:

@@ -236,8 +236,8 @@ class ChatPerceiver:
     def perceive(self, pair: Pair, ask: Ask) -> list[Finding]:
         """What it named, cell by cell; the same thing of several cells is one finding."""
         named: dict[tuple[Kind, str], set[str]] = {}
-        for cell in CELLS:
-            for kind, noun, cells in self._look(pair, cell, ask):
+        for cell, pictures in sheets(pair.before, pair.after):
+            for kind, noun, cells in self._look(pair, cell, pictures, ask):
                 named.setdefault((kind, noun), set()).update(cells)
         things = things_by_name()
         found = []
@@ -254,8 +254,10 @@ class ChatPerceiver:
             )
         return found
 
-    def _look(self, pair: Pair, cell: str, ask: Ask) -> list[tuple[Kind, str, list[str]]]:
-        prompt, pictures = PROMPT.format(cell=cell), sheets(pair.before, pair.after, cell)
+    def _look(
+        self, pair: Pair, cell: str, pictures: tuple[bytes, bytes], ask: Ask
+    ) -> list[tuple[Kind, str, list[str]]]:
+        prompt = PROMPT.format(cell=cell)
         reason = ""
         for turn in range(TURNS):
             question = Question("perceive", self.name, prompt, pictures, turn)
