@@ -23,7 +23,7 @@ from geomtrs.craft.grid import png
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
 from geomtrs.craft.protocols import KINDS, Bool
 from geomtrs.craft.run import file_hash
-from geomtrs.data import mtrefseg21k
+from geomtrs.data import pictures, triplets
 from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.errors import DataError, QueryError
 from geomtrs.outputs.publish import json_bytes
@@ -133,12 +133,12 @@ def _as_mtrefseg21k(crafted: _Set, out: Path) -> None:
     for split, name in SPLITS.items():
         some = crafted.of(split)
         if some:
-            mtrefseg21k.write_split(out / name, _written(crafted, some))
+            triplets.write_split(out / name, _written(crafted, some))
 
 
-def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[mtrefseg21k.Triplet]:
+def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[triplets.Triplet]:
     for one in some:
-        yield mtrefseg21k.Triplet(crafted.names[one.pair], *one.files, crafted.mask(one), one.sentence)
+        yield triplets.Triplet(crafted.names[one.pair], *one.files, crafted.mask(one), one.sentence)
 
 
 def _as_coco(crafted: _Set, out: Path) -> None:
@@ -208,7 +208,7 @@ def _copy(crafted: _Set, out: Path) -> dict[str, tuple[str, str]]:
         for side, file in zip("AB", one.files, strict=True):
             (out / side).mkdir(exist_ok=True)
             name = f"{side}/{crafted.names[one.pair]}.png"
-            (out / name).write_bytes(png(mtrefseg21k.read_picture(file)))
+            (out / name).write_bytes(png(pictures.read_picture(file)))
             pair.append(name)
         files[one.pair] = (pair[0], pair[1])
     return files

@@ -35,7 +35,8 @@ from geomtrs.craft.protocols import (
     Verifier,
 )
 from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, LabelRule, rule_of
-from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES, read_picture
+from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
+from geomtrs.data.pictures import read_picture
 from geomtrs.errors import DataError, JobError
 from geomtrs.lock import only_one
 from geomtrs.state import hidden

@@ -8,25 +8,21 @@ by two rules, one in training and one in evaluation; both are here, and what the
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-import shutil
 import statistics as averages
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from geomtrs.data.pictures import MaskKind, grey_of, kind_of, read_mask, read_picture, shape_of, truth_of
 from geomtrs.errors import DataError, QueryError
 
 SENTENCE = "the changed area between the two images"  # of a pair without sentences of its own
@@ -38,19 +34,6 @@ SENTENCES = "referring_expression"  # the folder of the JSON files
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")  # in the order they are looked for
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 PLAIN_MASK_SUFFIXES = (".png", ".tif", ".tiff")  # where there are no sentences
-ORIENTATION, SWAPPED_SIDES = 0x0112, (5, 6, 7, 8)  # the tag of EXIF, and its values for a camera held upright
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,
-    Image.DecompressionBombError,
-)  # what Pillow raises of a damaged file
-
-# What Windows, macOS and Linux all take as the name of a file.
-FILE_NAME = re.compile(r'(?![. ])[^<>:"/\\|?*\x00-\x1f]{1,100}(?<![. ])')
-
-MaskKind = Literal["0/1", "0/255", "other"]
 
 
 class Rule(StrEnum):
@@ -114,20 +97,6 @@ class Statistics:
         return asdict(self) | {"broken": [{"path": str(one.path), "reason": one.reason} for one in self.broken]}
 
 
-@dataclass(frozen=True, slots=True)
-class Triplet:
-    """A pair, a sentence and its mask, to be written: pictures (H, W, 3) uint8 or files, the mask (H, W) bool.
-
-    Triplets of one name are sentences about one pair, so their pictures must be the same.
-    """
-
-    name: str
-    before: NDArray[np.uint8] | Path
-    after: NDArray[np.uint8] | Path
-    mask: NDArray[np.bool_]
-    sentence: str
-
-
 def splits(root: Path) -> tuple[Path, ...]:
     """The splits in a folder, the published ones first: `root` itself where it has A and B, else folders that have."""
     if _is_split(root):
@@ -155,34 +124,6 @@ def read_split(folder: Path, *, rule: str = Rule.TRAINING, split: str = "val") -
     )
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """(H, W), True where the mask is; raises DataError where it cannot be read.
-
-    The published rule is grey above 127, under which a mask of 0 and 1 is empty. Here a mask of 0 and 1 is read as it
-    was meant; `mask_kind` tells them apart.
-    """
-    return _truth(_grey(path))
-
-
-def mask_kind(path: Path) -> MaskKind:
-    """The values of a mask; one of zeros alone is read the same either way and counts as 0/255."""
-    return _kind(_grey(path))
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3), turned as its camera held it; raises DataError where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode[0] in "IF":
-                return np.repeat(_as_bytes(np.asarray(upright))[:, :, None], 3, axis=2)
-            if "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-            return np.array(upright.convert("RGB"))
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
 def statistics(listing: Listing) -> Statistics:
     """Counts over a listing; opens every picture once for its size and reads every mask once."""
     samples = listing.samples
@@ -202,37 +143,6 @@ def statistics(listing: Listing) -> Statistics:
         mask_share=averages.fmean(shares) if shares else None,
         broken=(*listing.broken, *bad_pictures, *bad_masks),
     )
-
-
-def write_split(folder: Path, triplets: Iterable[Triplet]) -> int:
-    """Writes a split that both rules read back to the same triplets, and returns how many there are.
-
-    Masks are PNG of 0 and 255; pictures given as files of a suffix that is looked for are copied, others become PNG.
-    Everything is written beside `folder`, listed again by both rules, then renamed. Raises DataError where `folder`
-    holds something, a name cannot be that of a file, or pictures and masks do not fit; nothing is left behind then.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(folder, found="something there", wanted="a new folder", remedy="name another, or move it away")
-    folder = folder.absolute()
-    temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        for name in ("A", "B", "masks", SENTENCES):
-            (temporary / name).mkdir(parents=True)
-        count = _write(temporary, triplets)
-        for rule in Rule:
-            listing = read_split(temporary, rule=rule)
-            if len(listing.samples) != count or (listing.broken and count):
-                raise DataError(
-                    folder, found=f"{len(listing.samples)} samples by the rule of {rule}", wanted=f"{count} as written",
-                    remedy="check the disk, then write again",
-                )  # fmt: skip
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return count
 
 
 def dataset_base() -> type[object]:
@@ -466,56 +376,14 @@ def _described(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def _grey(path: Path) -> NDArray[np.uint8]:
-    """(H, W), 8-bit grey; of deeper masks the upper byte, unless no value needs it."""
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode[0] in "IF":
-                return _as_bytes(np.asarray(upright))
-            if "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-            return np.asarray(upright.convert("L"))
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _as_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    whole = values.astype(np.int64)
-    return (whole if whole.max(initial=0) <= 255 else whole >> 8).clip(0, 255).astype(np.uint8)
-
-
-def _kind(grey: NDArray[np.uint8]) -> MaskKind:
-    used = set(np.flatnonzero(np.bincount(grey.ravel(), minlength=256)).tolist())
-    if used <= {0, 255}:
-        return "0/255"
-    return "0/1" if used <= {0, 1} else "other"
-
-
-def _truth(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return grey == 1 if _kind(grey) == "0/1" else grey > 127
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    """(H, W) of a picture as its camera held it, from its header alone."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # Only of photographs: Pillow turns TIFF itself, and would decode a whole PNG to look.
-            turned = image.format in ("JPEG", "MPO") and image.getexif().get(ORIENTATION) in SWAPPED_SIDES
-            return (width, height) if turned else (height, width)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
 def _measured_pictures(samples: Sequence[Sample]) -> tuple[dict[Path, tuple[int, int]], list[Broken]]:
     """(H, W) of every earlier picture, and what cannot be read or has another size than its earlier picture."""
     shapes: dict[Path, tuple[int, int]] = {}
     broken = []
     for before, after in dict.fromkeys((sample.before, sample.after) for sample in samples):
         try:
-            shapes[before] = _shape(before)
-            later = _shape(after)
+            shapes[before] = shape_of(before)
+            later = shape_of(after)
         except DataError as error:
             broken.append(_as_broken(error))
             continue
@@ -532,19 +400,14 @@ def _measured_masks(
     broken = []
     for path, before in {one.mask: one.before for one in samples if one.mask is not None}.items():
         try:
-            grey = _grey(path)
+            grey = grey_of(path)
         except DataError as error:
             broken.append(_as_broken(error))
             continue
-        masks[path] = _kind(grey), float(_truth(grey).mean())
+        masks[path] = kind_of(grey), float(truth_of(grey).mean())
         if before in shapes and grey.shape != shapes[before]:
             broken.append(_misfit(path, grey.shape, shapes[before]))
     return masks, broken
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    found = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
-    return DataError(path, found=found, wanted="a readable picture", remedy="replace the file, or take the pair out")
 
 
 def _as_broken(error: DataError) -> Broken:
@@ -553,97 +416,3 @@ def _as_broken(error: DataError) -> Broken:
 
 def _misfit(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> Broken:
     return Broken(path, f"found {found[1]} × {found[0]} px; wanted {wanted[1]} × {wanted[0]} px as the earlier picture")
-
-
-@dataclass(slots=True)
-class _Written:
-    """A pair on its way to the disk: its pictures are there, its sentences still gather."""
-
-    name: str
-    digest: str
-    shape: tuple[int, int]
-    pictures: tuple[str, str]  # file names in A and B
-    sentences: list[str]
-
-
-def _write(folder: Path, triplets: Iterable[Triplet]) -> int:
-    """Pictures and masks as the triplets come, the JSON files at the end."""
-    pairs: dict[str, _Written] = {}  # by name without case, since some systems ignore it
-    for triplet in triplets:
-        digest = _digest(triplet.before) + _digest(triplet.after)
-        pair = pairs.get(triplet.name.casefold())
-        if pair is None:
-            pair = pairs[triplet.name.casefold()] = _begin(folder, triplet, digest)
-        if (pair.name, pair.digest) != (triplet.name, digest):
-            raise DataError(
-                triplet.name, found="another pair of that name", wanted="a name for each pair", remedy="rename one"
-            )
-        mask = np.asarray(triplet.mask, np.bool_)
-        if mask.shape != pair.shape:
-            raise _other_size(triplet.name, "a mask", mask.shape, pair.shape)
-        (folder / "masks" / pair.name).mkdir(exist_ok=True)
-        _write_png(folder / "masks" / pair.name / f"{len(pair.sentences)}.png", mask.astype(np.uint8) * 255)
-        pair.sentences.append(triplet.sentence)
-    for pair in pairs.values():
-        document = {
-            "sample_id": pair.name,
-            "img_A": pair.pictures[0],
-            "img_B": pair.pictures[1],
-            "referring_expressions": pair.sentences,
-            "mask": [f"{pair.name}/{place}.png" for place in range(len(pair.sentences))],
-        }
-        text = json.dumps(document, ensure_ascii=False, indent=1)
-        (folder / SENTENCES / f"{pair.name}.json").write_text(text, encoding="utf-8")
-    return sum(len(pair.sentences) for pair in pairs.values())
-
-
-def _begin(folder: Path, triplet: Triplet, digest: str) -> _Written:
-    name = triplet.name
-    if not FILE_NAME.fullmatch(name):
-        raise DataError(
-            repr(name), found="a name that no file can have everywhere", remedy="rename the pair",
-            wanted='at most 100 characters without / \\ : * ? " < > |, no dot or space at its ends',
-        )  # fmt: skip
-    before, shape = _write_picture(folder / "A", name, triplet.before)
-    after, later = _write_picture(folder / "B", name, triplet.after)
-    if later != shape:
-        raise _other_size(name, "a later picture", later, shape)
-    return _Written(name, digest, shape, (before, after), [])
-
-
-def _write_picture(folder: Path, name: str, picture: NDArray[np.uint8] | Path) -> tuple[str, tuple[int, int]]:
-    """The file's name, and (H, W)."""
-    pixels = read_picture(picture) if isinstance(picture, Path) else picture
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise DataError(
-            name, found=f"a picture {pixels.shape} of {pixels.dtype}", wanted="(H, W, 3) of uint8",
-            remedy="give three bands of bytes",
-        )  # fmt: skip
-    suffix = picture.suffix.lower() if isinstance(picture, Path) else ".png"
-    if isinstance(picture, Path) and suffix in PICTURE_SUFFIXES:
-        shutil.copyfile(picture, folder / f"{name}{suffix}")
-    else:
-        suffix = ".png"
-        _write_png(folder / f"{name}{suffix}", pixels)
-    return f"{name}{suffix}", (pixels.shape[0], pixels.shape[1])
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    Image.fromarray(pixels).save(path)
-    with Image.open(path) as image:
-        if not np.array_equal(np.asarray(image), pixels):
-            raise DataError(
-                path, found="other pixels when read back", wanted="those written", remedy="check the disk, then repeat"
-            )
-
-
-def _digest(picture: NDArray[np.uint8] | Path) -> str:
-    content = picture.read_bytes() if isinstance(picture, Path) else np.ascontiguousarray(picture).tobytes()
-    return hashlib.sha256(content).hexdigest()
-
-
-def _other_size(name: str, what: str, found: tuple[int, ...], wanted: tuple[int, int]) -> DataError:
-    return DataError(
-        name, found=f"{what} of {found}", wanted=f"{wanted} rows and columns, as its earlier picture",
-        remedy="bring the pair to one size",
-    )  # fmt: skip

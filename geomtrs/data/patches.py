@@ -17,9 +17,8 @@ from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, UNKNOWN
 from geomtrs.grammar import Place
 
 PATCH_PX = 8
-NOWHERE = (
-    0.98  # a thing is nowhere where so much of the picture is known to be without it, and none is known to have it
-)
+# A thing is nowhere where so much of the picture is known to be without it, and none is known to have it.
+NOWHERE = 0.98
 
 Bool = NDArray[np.bool_]
 States = NDArray[np.uint8]
@@ -53,7 +52,11 @@ class Patches:
 
 def patches_of(state: States) -> Patches:
     """Where the state is PRESENT."""
-    labels, count = ndimage.label(state == PRESENT)
+    there, known = state == PRESENT, state != UNKNOWN
+    if not there.any():  # of most things in most pictures
+        none = np.zeros(state.shape, np.int64)
+        return Patches(none, none[:0, 0], there[:0, 0], known, bool(known.all()), specks=False)
+    labels, count = ndimage.label(there)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     large = areas >= PATCH_PX
     large[0] = False
@@ -63,7 +66,6 @@ def patches_of(state: States) -> Patches:
     if cut.size:
         beyond = ndimage.binary_dilation(np.pad(state == UNKNOWN, 1, constant_values=True))[1:-1, 1:-1]
         cut = np.bincount(labels[beyond], minlength=len(cut) + 1)[1:] > 0
-    known = state != UNKNOWN
     return Patches(labels, areas[large], cut, known & ~specks, bool(known.all()), bool(specks.any()))
 
 

@@ -13,16 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from geomtrs.data.cases import Case
-from geomtrs.data.mtrefseg21k import (
-    Listing,
-    Rule,
-    Sample,
-    read_mask,
-    read_picture,
-    read_split,
-    splits,
-)
+from geomtrs.data.mtrefseg21k import Listing, Rule, Sample, read_split, splits
 from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pictures import read_mask, read_picture
 from geomtrs.errors import DataError
 from geomtrs.grammar import read
 from geomtrs.models.differencing import direction

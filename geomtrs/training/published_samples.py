@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from geomtrs.data.mtrefseg21k import Sample, read_mask, read_picture, read_split
+from geomtrs.data.mtrefseg21k import Sample, read_split
+from geomtrs.data.pictures import read_mask, read_picture
 from geomtrs.device import Device
 from geomtrs.errors import JobError, QueryError
 from geomtrs.models.letterbox import Letterbox

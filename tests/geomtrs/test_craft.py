@@ -35,7 +35,7 @@ from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
 from geomtrs.craft.verify import RuleVerifier, iou, unlikeness
 from geomtrs.data.labels import THINGS
 from geomtrs.data.mtrefseg21k import Rule, read_split
-from geomtrs.data.mtrefseg21k import read_mask as read_png_mask
+from geomtrs.data.pictures import read_mask as read_png_mask
 from geomtrs.errors import DataError, JobError, QueryError
 from geomtrs.models import catalog
 from geomtrs.models.differencing import Differencing

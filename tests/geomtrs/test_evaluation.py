@@ -13,7 +13,8 @@ from PIL import Image
 
 from geomtrs.cli import main
 from geomtrs.data.cases import Case
-from geomtrs.data.mtrefseg21k import Triplet, read_split, write_split
+from geomtrs.data.mtrefseg21k import read_split
+from geomtrs.data.triplets import Triplet, write_split
 from geomtrs.device import choose
 from geomtrs.errors import DataError, ModelError, QueryError
 from geomtrs.evaluation.controls import Wordless, ir_mad, load_control, pca_kmeans, thing_of

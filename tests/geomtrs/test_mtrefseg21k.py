@@ -22,17 +22,14 @@ from geomtrs.data.mtrefseg21k import (
     ReferringPairs,
     Rule,
     Sample,
-    Triplet,
     dataset_base,
-    mask_kind,
-    read_mask,
-    read_picture,
     read_split,
     splits,
     statistics,
-    write_split,
 )
 from geomtrs.data.pairs import Pack
+from geomtrs.data.pictures import mask_kind, read_mask, read_picture
+from geomtrs.data.triplets import Triplet, write_split
 from geomtrs.errors import DataError, QueryError
 
 Tree = Mapping[str, object]

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from geomtrs.data.mtrefseg21k import Triplet, write_split
+from geomtrs.data.triplets import Triplet, write_split
 from geomtrs.device import choose
 from geomtrs.errors import JobError, QueryError
 from geomtrs.models import catalog, mtrefseg

@@ -1,0 +1,102 @@
+"""Pictures and masks of any kind that Pillow reads: upright, in 8 bits, and what went wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from geomtrs.errors import DataError
+
+ORIENTATION, SWAPPED_SIDES = 0x0112, (5, 6, 7, 8)  # the tag of EXIF, and its values for a camera held upright
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    Image.DecompressionBombError,
+)  # what Pillow raises of a damaged file
+
+MaskKind = Literal["0/1", "0/255", "other"]
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """(H, W), True where the mask is; raises DataError where it cannot be read.
+
+    The published rule is grey above 127, under which a mask of 0 and 1 is empty. Here a mask of 0 and 1 is read as it
+    was meant; `mask_kind` tells them apart.
+    """
+    return truth_of(grey_of(path))
+
+
+def mask_kind(path: Path) -> MaskKind:
+    """The values of a mask; one of zeros alone is read the same either way and counts as 0/255."""
+    return kind_of(grey_of(path))
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3), turned as its camera held it; raises DataError where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode[0] in "IF":
+                return np.repeat(_as_bytes(np.asarray(upright))[:, :, None], 3, axis=2)
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.array(upright.convert("RGB"))
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def grey_of(path: Path) -> NDArray[np.uint8]:
+    """(H, W), 8-bit grey; of deeper masks the upper byte, unless no value needs it."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode[0] in "IF":
+                return _as_bytes(np.asarray(upright))
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.asarray(upright.convert("L"))
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def _as_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    whole = values.astype(np.int64)
+    return (whole if whole.max(initial=0) <= 255 else whole >> 8).clip(0, 255).astype(np.uint8)
+
+
+def kind_of(grey: NDArray[np.uint8]) -> MaskKind:
+    """The values of a grey mask (H, W)."""
+    used = set(np.flatnonzero(np.bincount(grey.ravel(), minlength=256)).tolist())
+    if used <= {0, 255}:
+        return "0/255"
+    return "0/1" if used <= {0, 1} else "other"
+
+
+def truth_of(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a grey mask (H, W) means yes: 1 of a mask of 0 and 1, else above 127."""
+    return grey == 1 if kind_of(grey) == "0/1" else grey > 127
+
+
+def shape_of(path: Path) -> tuple[int, int]:
+    """(H, W) of a picture as its camera held it, from its header alone."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Only of photographs: Pillow turns TIFF itself, and would decode a whole PNG to look.
+            turned = image.format in ("JPEG", "MPO") and image.getexif().get(ORIENTATION) in SWAPPED_SIDES
+            return (width, height) if turned else (height, width)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """What to raise for a picture that Pillow does not read."""
+    found = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+    return DataError(path, found=found, wanted="a readable picture", remedy="replace the file, or take the pair out")
