@@ -35,6 +35,8 @@ from tiling.register import RELIABLE
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
 
+_ASIDE_PX = 8192 * 8192
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -83,17 +85,23 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         with suppress(FileNotFoundError):
             (job.folder / record).unlink()
     readers = _readers(job)
-    # Reading for the pictures and writing coverage need nothing of the answer's polygons: a second thread does them.
+    # Pictures read the dates while polygons are found, and are drawn while these are written. Nothing goes on beside
+    # the rasters: it would cost a third more memory, for a fraction of a second.
     with _aside(job) as aside:
-        dates_read = [aside.submit(reader.read_dates) for reader in readers.values()]
-        covered = aside.submit(_write_coverage, job)
+        ahead = [] if isinstance(aside, _AtOnce) else list(readers.values())
+        dates_read = [aside.submit(reader.read_dates) for reader in ahead]
         on_event(Stage("polygons", "finding polygons"))
         with clock.part("find polygons"):
             tables = {channel.number: _table(job, channel) for channel in job.names.channels()}
+            for done in dates_read:
+                done.result()
+        give_back()
         on_event(Stage("rasters", "writing rasters"))
         with clock.part("write rasters"):
             rasters = {channel.number: _write_rasters(job, channel, tables) for channel in job.names.channels()}
-            coverage = covered.result()
+            coverage = write_coverage(
+                job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
+            )
         give_back()
         drawn = aside.submit(_draw_all, job, rasters, readers, tables)
         on_event(Stage("vectors", "writing polygons"))
@@ -101,8 +109,6 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
             layers, told = _layers(job, tables)
             vectors, notes = _write_vectors(job, layers)
         with clock.part("wait for previews"):
-            for done in dates_read:
-                done.result()
             previews = drawn.result()
     give_back()
     files = [path for found in rasters.values() for path in (found.mask, found.probability, *found.styles)]
@@ -226,10 +232,13 @@ def failure_facts(failure: BlockFailure) -> dict[str, object]:
 
 
 def _aside(job: Answered) -> Executor:
-    """A second thread; for plain pictures the same one, since warnings about their want of a CRS are silenced, and
-    Python silences for all threads at once.
+    """A second thread, or none.
+
+    None for plain pictures: warnings about their want of a CRS are silenced, and Python silences for all threads at
+    once. None for large scenes either: there it saves little, and memory must not grow with the scene (C8).
     """
-    if job.plan.geobox.crs is None:
+    geobox = job.plan.geobox
+    if geobox.crs is None or geobox.width * geobox.height > _ASIDE_PX:
         return _AtOnce()
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs")
 
@@ -244,10 +253,6 @@ class _AtOnce(Executor):
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for, as from a thread
             done.set_exception(error)
         return done
-
-
-def _write_coverage(job: Answered) -> tuple[CoverageTotal, ...]:
-    return write_coverage(job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates))
 
 
 def _readers(job: Answered) -> dict[int, SceneReader]:
