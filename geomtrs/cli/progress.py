@@ -38,6 +38,9 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
     elif not quiet:
         for warning in run.get("warnings", ()):
             print(f"note  {warning}", file=sys.stderr)
+        for answer in run.get("queries", ()):
+            count = answer["polygons"]
+            print(f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”", file=sys.stderr)
         for path in sorted(result.folder.iterdir()):
             if not path.name.startswith("."):
                 print(path)

@@ -93,6 +93,8 @@ def read_config(path: Path, **told: object) -> StageConfig:
     """
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise QueryError(path, found="no such file", wanted="a TOML file", remedy="see configs/") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise QueryError(
             path, found=f"a file that does not read ({error})", wanted="TOML", remedy="see configs/nano_stage1.toml"

@@ -390,3 +390,21 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match=r"changes\.gpkg"):
         save(tmp_path / "file" / "changes.gpkg", rows(square()))
+
+
+@pytest.mark.parametrize("suffix", TYPED)
+def test_polygons_off_any_round_number_are_read_back_as_they_were_written(tmp_path: Path, suffix: str) -> None:
+    off = GeoBox((100, 100), Affine(0.6, 0, 487_900.123, 0, -0.6, 5_208_497.457), "EPSG:26914")
+    mask = (np.random.default_rng(3).random((100, 100)) < 0.55).astype(np.uint8) * 200
+    window = BlockAnswer(Window(0, 0, 100, 100), mask, np.ones_like(mask), ((Window(0, 0, 100, 100), 0.9),))
+    frame = table(vectorized([window], off, threshold=125), off, query="new", dates=(None, None))
+    assert len(save(tmp_path / f"changes.{suffix}", frame)) == len(frame) > 50
+
+
+def test_a_moved_corner_is_noticed_in_a_shapefile(tmp_path: Path) -> None:
+    frame = rows(square(), square(x=501_000))
+    path = tmp_path / "changes.shp"
+    write(path, {"changes": frame}, {"changes": SENTENCE})
+    moved = frame.set_geometry([square(size=100.5), frame.geometry[1]], crs=frame.crs)
+    assert formats.difference(path, "changes", frame) is None
+    assert formats.difference(path, "changes", moved) is not None
