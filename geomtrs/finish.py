@@ -24,6 +24,7 @@ from geomtrs.outputs.preview import Caption, write_preview
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.raster import AnswerRasters, CoverageTotal, stored_threshold, write_answer, write_coverage
 from geomtrs.outputs.stac import footprint
+from geomtrs.result import area_text
 from geomtrs.scene import Scene
 from geomtrs.spec import JobSpec
 from tiling.engine import BlockFailure
@@ -295,9 +296,4 @@ def _summary(table: geopandas.GeoDataFrame) -> str:
     count = f"{len(table):,} polygon{'s' if len(table) > 1 else ''}"
     if table["area_m2"].isna().all():
         return f"{count} · {table['area_px'].sum():,} px"
-    area = float(table["area_m2"].sum())
-    size = next(f"{area / unit:,.{digits}f} {name}" for unit, digits, name in _AREAS if area >= unit or unit == 1)
-    return f"{count} · {size}"
-
-
-_AREAS = ((1e6, 1, "km²"), (1e4, 1, "ha"), (1, 0, "m²"))
+    return f"{count} · {area_text(float(table['area_m2'].sum()))}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json as json_
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +22,7 @@ from geomtrs.cli.detect import (
     Register,
     Resampling,
 )
-from geomtrs.cli.progress import Listener, listener
+from geomtrs.cli.progress import listener
 
 if TYPE_CHECKING:
     from geomtrs.archive.batch import BatchResult
@@ -143,53 +141,9 @@ def batch(
         planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)
         print(json_.dumps(planned.to_dict(), ensure_ascii=False, indent=2) if json else planned)
         return 0
-    with _scene_listener(quiet=quiet, log_json=log_json) as on_event:
+    with listener(quiet=quiet, log_json=log_json, unit="scenes") as on_event:
         result = run(source, query=query or [], out=out, limit=limit, fresh=fresh, on_event=on_event, **options)
     return _report(result, quiet=quiet, as_json=json)
-
-
-@contextmanager
-def _scene_listener(*, quiet: bool, log_json: bool) -> Iterator[Listener]:
-    """As that of a single run; on a terminal a bar of the scenes."""
-    if quiet or log_json or not sys.stderr.isatty():
-        with listener(quiet=quiet, log_json=log_json) as on_event:
-            yield on_event
-    else:
-        with _bar() as on_event:
-            yield on_event
-
-
-@contextmanager
-def _bar() -> Iterator[Listener]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("scenes"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("scenes", total=None)
-
-        def on_event(event: object) -> None:
-            text, total, done = (getattr(event, name, None) for name in ("text", "total", "n_done"))
-            if text:
-                progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
-            if total is not None:
-                progress.update(task, total=total, completed=done)
-
-        yield on_event
 
 
 def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:

@@ -16,14 +16,17 @@ Listener = Callable[[object], None]
 
 
 @contextmanager
-def listener(*, quiet: bool, log_json: bool) -> Iterator[Listener]:
-    """The listener that fits: JSON lines on request, a bar where stderr is a terminal, else only the stages' lines."""
+def listener(*, quiet: bool, log_json: bool, unit: str = "blocks") -> Iterator[Listener]:
+    """The listener that fits: JSON lines on request, a bar where stderr is a terminal, else only the stages' lines.
+
+    unit  what the bar counts
+    """
     if log_json:
         yield _json_line
     elif quiet:
         yield _nothing
     elif sys.stderr.isatty():
-        with _bar() as on_event:
+        with _bar(unit) as on_event:
             yield on_event
     else:
         yield _stage_line
@@ -63,7 +66,7 @@ def _stage_line(event: object) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Listener]:
+def _bar(unit: str) -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -80,16 +83,16 @@ def _bar() -> Iterator[Listener]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("blocks", total=None)
+        task = progress.add_task(unit, total=None)
 
         def on_event(event: object) -> None:
             text, total = getattr(event, "text", None), getattr(event, "total", None)
             done = getattr(event, "n_done", getattr(event, "reused", None))  # blocks of a run that is resumed are done
             if text:
-                progress.console.print(text, highlight=False)
+                progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
             if total is not None:
                 progress.update(task, total=total)
             if isinstance(done, int):

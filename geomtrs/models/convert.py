@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import shutil
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,13 +20,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geomtrs.errors import ModelError
-from geomtrs.models.checkpoint import write_config, write_weights
 from geomtrs.models.mtrefseg import BaseParams
 from geomtrs.models.published import network_keys
-from geomtrs.models.published_model import WEIGHTS, config_of
+from geomtrs.models.published_model import TOKENIZER, config_of, tokenizer_files, write_folder
 from geomtrs.nn.phi import PhiParams
 
-TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLE = ("model.safetensors", "pytorch_model.bin", "mp_rank_00_model_states.pt")
 
@@ -41,7 +38,7 @@ def convert(checkpoint: Path, out: Path) -> list[str]:
     missing or has another shape, a pickle of anything but tensors, and a folder without a tokenizer.
     """
     files = weight_files(checkpoint)
-    tokenizer = [path for name in TOKENIZER if (path := files[0].parent / name).is_file()]
+    tokenizer = tokenizer_files(files[0].parent)
     if not any(path.name == TOKENIZER[0] for path in tokenizer) and len(tokenizer) < 2:
         raise ModelError(
             files[0].parent,
@@ -59,12 +56,8 @@ def convert(checkpoint: Path, out: Path) -> list[str]:
     params = params_of(found, checkpoint)
     keys = network_keys(params)
     weights = {ours: _taken(found, theirs, shape, checkpoint) for ours, (theirs, shape) in keys.items()}
-    out.mkdir(parents=True, exist_ok=True)
-    write_weights(out / WEIGHTS, weights)
-    for path in tokenizer:
-        shutil.copyfile(path, out / path.name)
-    (out / "card.md").write_text(_card(checkpoint, params), encoding="utf-8")
-    write_config(out, config_of(params, source=checkpoint.name), (WEIGHTS, *(path.name for path in tokenizer)))
+    document = config_of(params, source=checkpoint.name)
+    write_folder(out, weights, document, tokenizer=tokenizer, card=_card(checkpoint, params))
     return sorted(found.keys() - {theirs for theirs, _ in keys.values()})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
 from geomtrs.models.base import Answer, TileSpec
-from geomtrs.models.checkpoint import file_hash, read_config
+from geomtrs.models.checkpoint import file_hash, read_config, write_config, write_weights
 from geomtrs.models.letterbox import Letterbox
 from geomtrs.models.mtrefseg import BaseParams, Look, MTRefSeg, build_base
 from geomtrs.models.prompt import expression_ids, load_tokenizer
@@ -31,6 +32,7 @@ from geomtrs.query import Query
 
 FAMILY = "mtrefseg-base"
 WEIGHTS = "model.safetensors"
+TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
 TILE_SPEC = TileSpec(tile_px=SIDE_PX, halo_px=64, feather_px=32, dates=2, gsd_m=(0.2, 10.0), batch=1)
 
 _log = logging.getLogger(__name__)
@@ -145,6 +147,29 @@ def params_from(document: dict[str, Any]) -> BaseParams:  # Any: JSON values
     encoder = document["encoder"]
     swin = SwinParams(encoder["width"], tuple(encoder["depths"]), tuple(encoder["heads"]), encoder["window"])
     return BaseParams(document["fusion"], swin, PhiParams(**document["language"]))
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Those of a tokenizer's files that lie in a folder."""
+    return [path for name in TOKENIZER if (path := folder / name).is_file()]
+
+
+def write_folder(
+    folder: Path,
+    weights: dict[str, Tensor],
+    document: dict[str, Any],  # Any: JSON values
+    *,
+    tokenizer: Sequence[Path],
+    card: str | None = None,
+) -> None:
+    """A folder for --weights: weights under our names, the tokenizer's files, a card, and `document` as config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder / WEIGHTS, weights)
+    for path in tokenizer:
+        shutil.copyfile(path, folder / path.name)
+    if card is not None:
+        (folder / "card.md").write_text(card, encoding="utf-8")
+    write_config(folder, document, (WEIGHTS, *(path.name for path in tokenizer)))
 
 
 def config_of(params: BaseParams, *, source: str) -> dict[str, Any]:  # Any: JSON values

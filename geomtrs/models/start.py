@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from geomtrs.errors import ModelError
-from geomtrs.models.checkpoint import write_config, write_weights
-from geomtrs.models.convert import TOKENIZER, read_file, weight_files
+from geomtrs.models.convert import read_file, weight_files
 from geomtrs.models.mtrefseg import BaseParams, build_base
-from geomtrs.models.published_model import WEIGHTS, config_of
+from geomtrs.models.published_model import config_of, tokenizer_files, write_folder
 from geomtrs.nn.conditioning import Conditioning
 from geomtrs.nn.deformable import DeformablePixelDecoder
 from geomtrs.nn.fusion import OneWayFusion
@@ -72,16 +70,8 @@ def start(mask2former: Path, phi: Path, out: Path, *, params: BaseParams | None 
                 remedy="take the files that mtrefseg-r1 §9.4 names",
             )
         weights[key] = value.contiguous()
-    tokenizer = [path for name in TOKENIZER if (path := phi / name).is_file()]
-    out.mkdir(parents=True, exist_ok=True)
-    write_weights(out / WEIGHTS, weights)
-    for path in tokenizer:
-        shutil.copyfile(path, out / path.name)
-    write_config(
-        out,
-        config_of(params, source=f"start: {mask2former.name}, {phi.name}"),
-        (WEIGHTS, *(path.name for path in tokenizer)),
-    )
+    document = config_of(params, source=f"start: {mask2former.name}, {phi.name}")
+    write_folder(out, weights, document, tokenizer=tokenizer_files(phi))
     return sorted(unused + list(state))
 
 

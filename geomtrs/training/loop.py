@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ Ask = Callable[[Tensor], SentenceQuery]  # questions (B, K, 3) → queries with 
 Batches = Callable[[int], Iterator[Batch]]  # endless, from the batch of this number on
 Told = Callable[[dict[str, float]], None]  # is told of every line of the log
 
+_MAY_DIFFER = ("save_every", "look_every", "log_every", "device")  # when a stage goes on
 _BAD_STEPS = 20  # steps in a row without a finite gradient after which there is nothing to hope for
 
 
@@ -242,6 +243,24 @@ def _learned(module: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in module.state_dict().items() if not key.startswith("language.tower.")}
 
 
+def refuse_other_settings(
+    path: Path, before: Mapping[str, object], now: Mapping[str, object], may_differ: Collection[str]
+) -> None:
+    """Raises JobError naming what a stage that is to go on was told otherwise; `may_differ` decides no number."""
+    other = [
+        f"{name}: {before.get(name)!r}, not {value!r}"
+        for name, value in now.items()
+        if name not in may_differ and before.get(name) != value
+    ]
+    if other:
+        raise JobError(
+            path,
+            found=f"a stage of other settings ({'; '.join(other[:3])})",
+            wanted="the same, to go on with it",
+            remedy="choose another --out, or put the config back",
+        )
+
+
 def _restore(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, settings: Settings
 ) -> tuple[float, int]:
@@ -252,16 +271,7 @@ def _restore(
     if not path.exists():
         return 0.0, 0
     state = torch.load(path, weights_only=True)
-    now = asdict(settings)
-    other = [f"{k}: {state['settings'].get(k)!r}, not {now[k]!r}" for k in now if state["settings"].get(k) != now[k]]
-    other = [line for line in other if not line.startswith(("save_every", "look_every", "log_every", "device"))]
-    if other:
-        raise JobError(
-            path,
-            found=f"a stage of other settings ({'; '.join(other[:3])})",
-            wanted="the same, to go on with it",
-            remedy="choose another --out, or put the config back",
-        )
+    refuse_other_settings(path, state["settings"], asdict(settings), _MAY_DIFFER)
     for name, module in modules.items():
         module.load_state_dict(state[name], strict=False)
     optimiser.load_state_dict(state["optimiser"])

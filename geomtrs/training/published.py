@@ -15,7 +15,6 @@ import json
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,18 +31,25 @@ from torch.utils.checkpoint import checkpoint
 from geomtrs.data.mtrefseg21k import SENTENCE
 from geomtrs.device import Device, autocast, choose
 from geomtrs.errors import JobError
-from geomtrs.models.checkpoint import read_config, write_config, write_weights
-from geomtrs.models.convert import TOKENIZER
+from geomtrs.models.checkpoint import read_config
 from geomtrs.models.mtrefseg import BaseParams, MTRefSeg
 from geomtrs.models.prompt import load_tokenizer
 from geomtrs.models.published import SIDE_PX
-from geomtrs.models.published_model import FAMILY, WEIGHTS, config_of, network_of, params_from
+from geomtrs.models.published_model import (
+    FAMILY,
+    WEIGHTS,
+    config_of,
+    network_of,
+    params_from,
+    tokenizer_files,
+    write_folder,
+)
 from geomtrs.nn.conditioning import pooled
 from geomtrs.nn.fusion import OneWayFusion
 from geomtrs.nn.masked_attention import MaskedAttentionDecoder
 from geomtrs.nn.reader import ImageReader
 from geomtrs.training.config import StageConfig
-from geomtrs.training.loop import Settings, Told, save_state, stop_if_hopeless, take_step
+from geomtrs.training.loop import Settings, Told, refuse_other_settings, save_state, stop_if_hopeless, take_step
 from geomtrs.training.lora import add_adapters, merge_adapters
 from geomtrs.training.point_losses import IGNORED, language_loss, set_loss
 from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Samples, batches, read_samples
@@ -234,19 +240,7 @@ def _restore(
     if not path.exists():
         return 0.0, 0
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # Any: tensors and settings
-    before = state["settings"]
-    other = [
-        f"{name}: {before.get(name)!r}, not {value!r}"
-        for name, value in settings.items()
-        if name not in _MAY_DIFFER and before.get(name) != value
-    ]
-    if other:
-        raise JobError(
-            path,
-            found=f"a stage of other settings ({'; '.join(other[:3])})",
-            wanted="the same, to go on with it",
-            remedy="choose another --out, or put the config back",
-        )
+    refuse_other_settings(path, state["settings"], settings, _MAY_DIFFER)
     learned.load_state_dict(state["learned"])
     optimiser.load_state_dict(state["optimiser"])
     log.info("%s: continued at %d s, step %d", path, state["spent"], state["steps"])
@@ -255,15 +249,9 @@ def _restore(
 
 def _export(folder: Path, network: MTRefSeg, params: BaseParams, start: Path, config: StageConfig) -> None:
     """A folder for --weights, in float32: another stage goes on from exactly these weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder / WEIGHTS, network.state_dict())
-    tokenizer = [name for name in TOKENIZER if (start / name).is_file()]
-    for name in tokenizer:
-        shutil.copyfile(start / name, folder / name)
-    (folder / "card.md").write_text(_CARD, encoding="utf-8")
     told = {key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")}
     document = config_of(params, source="geomtrs train") | {"training": told}
-    write_config(folder, document, (WEIGHTS, *tokenizer))
+    write_folder(folder, network.state_dict(), document, tokenizer=tokenizer_files(start), card=_CARD)
 
 
 _CARD = """# base, trained by `geomtrs train`
