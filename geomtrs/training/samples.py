@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,11 @@ SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
 
 # How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
 WEIGHTS: Mapping[str, float] = {
-    "levir_cd": 5, "levir_cd_more": 3, "gz_cd": 4, "fotbcd": 1, "river_floods": 4, "naip_potholes": 2.0, "urban_trees_ca": 2.5,
-    "airchange": 1, "dsifn": 0.8, "dsifn_cities": 0.2, "joplin_tornado": 0.7, "kahramanmaras_quake": 1.5, "karabuk_fires": 2.2,
-    "cd_figures": 0.6, "cd_samples": 0.3, "timelapse_weak": 1.4, "xbd_guatemala": 0.4, "flood_aerial": 0.5, "dronedeploy": 0.7,
+    "levir_cd": 9, "levir_cd_more": 6, "gz_cd": 6, "fotbcd": 2, "river_floods": 5, "naip_potholes": 4, "urban_trees_ca": 4,
+    "airchange": 1.2, "dsifn": 1, "dsifn_cities": 0.4, "joplin_tornado": 0.8, "kahramanmaras_quake": 2, "karabuk_fires": 2.5,
+    "cd_figures": 1.5, "cd_samples": 0.5, "timelapse_weak": 2, "xbd_guatemala": 0.5, "flood_aerial": 0.5, "dronedeploy": 0.7,
     "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.2, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
-    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 2.0, "coast_water": 0.5, "drawn": 5, "ca_pools": 1.5, "landslides": 1.3,
+    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 2.0, "coast_water": 0.5, "drawn": 4, "ca_pools": 1.5, "landslides": 1.3,
 }  # fmt: skip
 
 # Sets whose mask stands for "what changed": what they leave out is no change worth a mention there.
@@ -158,9 +159,11 @@ class PairSampler:
             for scene in (before, after)
         )
         anything = _anything(sample, before, after, still, laid)[step, step]
-        still = (still & ~laid)[step, step]
-        questions = self._ask(first, last, still, anything)
-        presence, answers, existence = _answers(questions, first, last, still, anything)
+        truth = _Truth(
+            first, last, (still & ~laid)[step, step], (~still & ~laid)[step, step], anything, _about(sample)
+        )  # fmt: skip
+        questions = self._ask(truth)
+        presence, answers, existence = _answers(questions, truth)
         flips, turns = rng.random() < 0.5, int(rng.integers(4))
 
         def turn(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -228,13 +231,10 @@ class PairSampler:
             laid = laid & ~mask if into_both else laid | mask
         return laid
 
-    def _ask(
-        self, before: NDArray[np.uint8], after: NDArray[np.uint8], still: NDArray[np.bool_], anything: NDArray[np.uint8]
-    ) -> list[Question]:
+    def _ask(self, truth: _Truth) -> list[Question]:
         """K questions whose answers are known in part: true ones, their opposites, other things, absent ones."""
         rng = self.rng
-        gone, come = _change_states(before, after, still), _change_states(after, before, still)
-        # gone[t]: present before, absent after
+        come, gone = truth.come, truth.gone
         true: list[Question] = []
         known: list[Question] = []
         changed = []
@@ -249,14 +249,16 @@ class PairSampler:
             known.append(Question(t, DISAPPEARED if direction == APPEARED else APPEARED))
             if rng.random() < 0.3:
                 true.append(Question(t, CHANGED))
+        if truth.about is not None and not changed and (truth.changed(truth.about) == PRESENT).sum() >= 8:
+            true.append(Question(truth.about, CHANGED))  # the mask tells that it came or went, not which
         arrived = [t for t, d in changed if d == APPEARED]
         left = [t for t, d in changed if d == DISAPPEARED]
         true += [Question(t, REPLACED, s) for t in arrived for s in left if t != s]
         # Only where all of it is known: masks of one thing alone would teach that change is everywhere.
-        if (anything != UNKNOWN).mean() > 0.98:
+        if (truth.anything != UNKNOWN).mean() > 0.98:
             true.append(Question(ANYTHING, CHANGED))
         opposites = [q for q in known if any(q.thing == t for t, _ in changed)]
-        standing = [q for q in known if q not in opposites and (before[q.thing] == PRESENT).any()]
+        standing = [q for q in known if q not in opposites and (truth.before[q.thing] == PRESENT).any()]
         others = [q for q in known if q not in opposites and q not in standing]
         for questions in (true, opposites, standing, others):
             rng.shuffle(questions)
@@ -283,40 +285,81 @@ def _anything(
     return np.where(~still | laid, PRESENT, ABSENT if whole else UNKNOWN).astype(np.uint8)
 
 
-def _change_states(there: NDArray[np.uint8], gone: NDArray[np.uint8], still: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Per thing: PRESENT where it is present at the first and absent at the other date, ABSENT where either fails."""
-    out = np.full_like(there, UNKNOWN)
-    out[(there == ABSENT) | (gone == PRESENT)] = ABSENT
-    out[(there == PRESENT) & (gone == ABSENT)] = PRESENT
-    known = (there != UNKNOWN).any((-2, -1)) | (gone != UNKNOWN).any((-2, -1))
-    out[known[:, None, None] & still] = ABSENT
-    return out
+def _about(sample: Sample) -> int | None:
+    """The thing that a pair's mask tells all changes of; None where labels of the dates tell more than the mask."""
+    meant = MASK_MEANS.get(sample.set)
+    if meant in (None, "anything") or sample.offsets[2] < 0 or sample.name.startswith("sysu"):
+        return None
+    return THINGS.index(meant)
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """What is known of a pair: states (things, h, w) of both dates, and of what changed.
+
+    still     (h, w) where its mask says that nothing changed
+    marked    (h, w) where its mask says that something did
+    anything  (h, w) state of "whatever changed"
+    about     the one thing that the mask is about, if it is about one
+    """
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    still: NDArray[np.bool_]
+    marked: NDArray[np.bool_]
+    anything: NDArray[np.uint8]
+    about: int | None
+
+    @cached_property
+    def come(self) -> NDArray[np.uint8]:
+        """(things, h, w): PRESENT where a thing is there at the second date and not at the first."""
+        return self._change(self.after, self.before)
+
+    @cached_property
+    def gone(self) -> NDArray[np.uint8]:
+        """As `come`, the other way."""
+        return self._change(self.before, self.after)
+
+    def changed(self, thing: int) -> NDArray[np.uint8]:
+        """(h, w): came or went; a mask about the thing tells so even where it does not tell which."""
+        come, gone = self.come[thing], self.gone[thing]
+        out = np.full(come.shape, UNKNOWN, np.uint8)
+        out[(come == ABSENT) & (gone == ABSENT)] = ABSENT
+        out[(come == PRESENT) | (gone == PRESENT)] = PRESENT
+        if thing == self.about:
+            out[(out == UNKNOWN) & self.marked] = PRESENT
+        return out
+
+    def _change(self, there: NDArray[np.uint8], gone: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        out = np.full_like(there, UNKNOWN)
+        out[(there == ABSENT) | (gone == PRESENT)] = ABSENT
+        out[(there == PRESENT) & (gone == ABSENT)] = PRESENT
+        known = (there != UNKNOWN).any((-2, -1)) | (gone != UNKNOWN).any((-2, -1))
+        if self.about is not None:
+            known[self.about] = True  # a tile without any change of it teaches what is none
+        out[known[:, None, None] & self.still] = ABSENT
+        return out
 
 
 def _answers(
-    questions: list[Question],
-    before: NDArray[np.uint8],
-    after: NDArray[np.uint8],
-    still: NDArray[np.bool_],
-    anything: NDArray[np.uint8],
+    questions: list[Question], truth: _Truth
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    come, gone = _change_states(after, before, still), _change_states(before, after, still)
-    size = before.shape[1:]
+    come, gone = truth.come, truth.gone
+    size = truth.before.shape[1:]
     presence = np.full((len(questions), 2, *size), UNKNOWN, np.uint8)
     answers = np.full((len(questions), *size), UNKNOWN, np.uint8)
     for k, question in enumerate(questions):
         t = question.thing
         if t == ANYTHING:
-            answers[k] = anything
+            answers[k] = truth.anything
             continue
-        presence[k, 0], presence[k, 1] = before[t], after[t]
+        presence[k, 0], presence[k, 1] = truth.before[t], truth.after[t]
         if question.direction == REPLACED:
             s = question.source
             answers[k][(gone[s] == PRESENT) & (come[t] == PRESENT)] = PRESENT
             answers[k][(gone[s] == ABSENT) | (come[t] == ABSENT)] = ABSENT
         elif question.direction == CHANGED:
-            answers[k][(come[t] == ABSENT) & (gone[t] == ABSENT)] = ABSENT
-            answers[k][(come[t] == PRESENT) | (gone[t] == PRESENT)] = PRESENT
+            answers[k] = truth.changed(t)
         else:
             answers[k] = come[t] if question.direction == APPEARED else gone[t]
     there = (answers == PRESENT).sum((1, 2)) >= 8
