@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import rasterio
 
-from geomtrs.asking import ask_model
+from geomtrs.asking import Asked, ask_model
 from geomtrs.clock import Clock
 from geomtrs.errors import JobError
 from geomtrs.events import Listener, Stage, silent
+from geomtrs.features import Kept, forget, model_of, read_kept, size_bytes, source_of
 from geomtrs.finish import Answered, write_outputs
 from geomtrs.inputs import fingerprint
 from geomtrs.lock import only_one
@@ -29,13 +30,14 @@ from geomtrs.models import catalog
 from geomtrs.naming import names
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
-from geomtrs.scene import JobPlan, asked_lines, open_scene, plan_scene, tiles_line
+from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
 from geomtrs.spec import DateSource, JobSpec, Options, job_spec
 from geomtrs.state import JobState, begin, blocks_folder, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
 from tiling.errors import OutputError
 from tiling.mosaic import GDAL_CACHE_BYTES
+from tiling.stack import Stack
 from tiling.store import BlockStore
 
 if TYPE_CHECKING:
@@ -143,7 +145,8 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
             asked = ask_model(spec)
         on_event(Stage("device", f"device  {asked.device.description}"))
         with clock.part("open images"):
-            scene = open_scene(spec, asked.card)
+            kept = None if spec.features is None else read_kept(Path(spec.features))
+            scene = _scene(spec, asked, kept)
         on_event(Stage("scene", f"scene   {scene.line}"))
         for line in asked_lines(spec.queries):
             on_event(Stage("asked", line))
@@ -156,24 +159,33 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
             device.engine,
             asked.batch(spec),
         )
+        state = state if kept is None else kept.seen(state)
         _refuse_other(repeats, state)
         called = names(spec.queries, scene.dates, scene.pairs)
         work = plan_scene(spec, scene, asked.model.tile_spec, state.token(scene.stack.to_dict()))
         begin(folder, state, called.targets(folder, spec.formats), overwrite=start.overwrite, fresh=start.fresh)
+        if not spec.keep_features:
+            forget(folder)  # of the run whose outputs are replaced
         on_event(Stage("tiles", f"tiles   {tiles_line(work)}"))
         store = BlockStore(blocks_folder(folder), work.id)
         with clock.part("answer blocks"):
-            recipe, settings = asked.recipe(spec, scene.pairs), _settings(state)
-            report = answer_blocks(
-                work, scene.stack, recipe, store, settings=settings, on_event=on_event, client=start.client
-            )
+            model, source = model_of(state, asked.recipe(spec, scene.pairs), scene, work), source_of(spec.features, scene)
+            settings = _settings(state)
+            report = answer_blocks(work, source, model, store, settings=settings, on_event=on_event, client=start.client)
         give_back()
         answered = Answered(folder, spec, scene, called, work, store)
         written = write_outputs(answered, report.failed, clock, on_event)
-        cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed)
+        cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed, size_bytes(folder))
         write_record(answered, written, state, asked.device, cost)
         end(folder, keep_store=spec.run.keep_store)
     return ChangeResult(folder)
+
+
+def _scene(spec: JobSpec, asked: Asked, kept: Kept | None) -> Scene:
+    """The images opened, or recalled as they were when their features were kept."""
+    if kept is None:
+        return open_scene(spec, asked.card)
+    return recall_scene(spec, asked.card, Stack.from_dict(dict(kept.stack)), kept.dates)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
+from geomtrs.query import Query
 
 if TYPE_CHECKING:
     import folium
@@ -91,6 +92,17 @@ class ChangeResult:
         with Image.open(self.folder / self._files("preview")[0]["file"]) as picture:
             picture.load()
             return picture
+
+    def ask(
+        self, query: str | Query | Sequence[str | Query], **options: Any
+    ) -> ChangeResult:  # Any: those of geomtrs.ask, which checks them
+        """The answers to further sentences about this scene, from the image features that its run kept.
+
+        See geomtrs.ask: they lie in a folder inside this one. Raises JobError where none were kept.
+        """
+        import geomtrs
+
+        return geomtrs.ask(self.folder, query, **options)
 
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.

@@ -130,6 +130,13 @@ def open_scene(spec: JobSpec, card: ModelCard) -> Scene:
     return Scene(stack, aoi, dates, dating.pairs(len(dates), spec.pairs), tuple(dict.fromkeys(notes)))
 
 
+def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:
+    """The scene as an earlier run found it; no image is opened. Raises QueryError as `open_scene` does for words."""
+    _refuse_limits_without_ground(spec, stack)
+    notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries))
+    return Scene(stack, stack.aoi, dates, dating.pairs(len(dates), spec.pairs), notes)
+
+
 def stack_options(spec: JobSpec) -> StackOptions:
     """What tiling is told of the spec."""
     return StackOptions(

@@ -74,6 +74,7 @@ class Options(TypedDict, total=False):
     retries: int
     keep_going: bool
     keep_store: bool
+    keep_features: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,8 @@ class JobSpec:
     bands        numbers from 1 or names, None: chosen by role
     pixels       plain pictures: no CRS is looked for, areas are in pixels
     tile_px, block_tiles   None and 4: the model's tile, 4 x 4 of them in a block
+    keep_features   keep what the model saw in each tile, for further sentences
+    features     the folder of a run that kept them: they are asked instead of the images
     """
 
     images: tuple[tuple[str, ...], ...]
@@ -148,6 +151,8 @@ class JobSpec:
     fill_holes_m2: float | None = None
     tile_px: int | None = None
     block_tiles: int = 4
+    keep_features: bool = False
+    features: str | None = None
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:

@@ -102,6 +102,12 @@ def detect(
     keep_store: Annotated[
         bool, typer.Option("--keep-store", help="Keep the finished blocks.", rich_help_panel=_RUN)
     ] = False,
+    keep_features: Annotated[
+        bool,
+        typer.Option(
+            "--keep-features", help="Keep what nano saw, for geomtrs ask (21 MB per Mpx).", rich_help_panel=_RUN
+        ),
+    ] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
     ] = False,
@@ -140,6 +146,7 @@ def detect(
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area,
         "max_area_m2": max_area, "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory,
         "workers": workers, "threads": threads, "scheduler": scheduler, "keep_store": keep_store, "keep_going": keep_going,
+        "keep_features": keep_features,
     }  # fmt: skip
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = run(
