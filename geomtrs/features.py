@@ -1,6 +1,6 @@
 """What a model saw in the images, kept tile by tile, so that a further sentence costs only the model's head.
 
-    detect --keep-features ─► OUT/.geomtrs/features: a file a tile, features.json ─► ask: the same tiles, other sentences
+    detect --keep-features ─► .geomtrs/features: a file a tile, features.json ─► ask: the same tiles, other sentences
 
 The files are those of a block store: written durably, checksummed, of one plan. Nothing of the images is read again but
 for the picture.

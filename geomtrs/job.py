@@ -9,14 +9,16 @@ folder remembers of a run that died.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import rasterio
 
+from geomtrs.arrays import ArrayRaster, open_arrays
+from geomtrs.arrays import dates_of as array_dates
 from geomtrs.asking import Asked, ask_model
 from geomtrs.clock import Clock
 from geomtrs.errors import JobError
@@ -61,11 +63,12 @@ class StartOptions(Options, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a run begins: see StartOptions."""
+    """How a run begins: see StartOptions. `arrays` are images that are no files, by their names in the spec."""
 
     overwrite: bool = False
     fresh: bool = False
     client: Client | None = None
+    arrays: Mapping[str, ArrayRaster] = field(default_factory=dict)
 
 
 def detect(
@@ -77,7 +80,8 @@ def detect(
 ) -> ChangeResult:
     """The answers to sentences about two or more images of one place, as files in a folder.
 
-    images    rasters in order of time; a date of several files is a list of them
+    images    rasters in order of time: paths, URLs, open datasets, xarray.DataArrays (of dask: read window by window);
+              a date of several files is a list of them
     query     one sentence or several
     out       folder of the outputs; a run that died in it is continued
     on_event  is told of every stage and block
@@ -87,8 +91,9 @@ def detect(
     JobError: all of them TilingError, one line each.
     """
     told: dict[str, Any] = dict(options)
-    start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None))
-    return run_job(job_spec(images, query, out, **told), start, on_event)
+    named, arrays = _opened(images, told)
+    start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None), arrays)
+    return run_job(job_spec(named, query, out, **told), start, on_event)
 
 
 def resume(
@@ -128,9 +133,10 @@ def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
     Raises as `detect` does for images that cannot be used.
     """
     told: dict[str, Any] = dict(options)
-    spec = job_spec(images, told.pop("query", "change"), told.pop("out", "."), **told)
+    named, arrays = _opened(images, told)
+    spec = job_spec(named, told.pop("query", "change"), told.pop("out", "."), **told)
     card = catalog.describe(spec.model, weights=spec.weights)
-    scene = open_scene(spec, card)
+    scene = open_scene(spec, card, arrays)
     return JobPlan(spec, scene, plan_scene(spec, scene, card.tile_spec, token=""))
 
 
@@ -146,7 +152,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
         on_event(Stage("device", f"device  {asked.device.description}"))
         with clock.part("open images"):
             kept = None if spec.features is None else read_kept(Path(spec.features))
-            scene = _scene(spec, asked, kept)
+            scene = _scene(spec, asked, kept, start.arrays)
         on_event(Stage("scene", f"scene   {scene.line}"))
         for line in asked_lines(spec.queries):
             on_event(Stage("asked", line))
@@ -169,9 +175,14 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
         on_event(Stage("tiles", f"tiles   {tiles_line(work)}"))
         store = BlockStore(blocks_folder(folder), work.id)
         with clock.part("answer blocks"):
-            model, source = model_of(state, asked.recipe(spec, scene.pairs), scene, work), source_of(spec.features, scene)
+            model, source = (
+                model_of(state, asked.recipe(spec, scene.pairs), scene, work),
+                source_of(spec.features, scene),
+            )
             settings = _settings(state)
-            report = answer_blocks(work, source, model, store, settings=settings, on_event=on_event, client=start.client)
+            report = answer_blocks(
+                work, source, model, store, settings=settings, on_event=on_event, client=start.client
+            )
         give_back()
         answered = Answered(folder, spec, scene, called, work, store)
         written = write_outputs(answered, report.failed, clock, on_event)
@@ -181,10 +192,18 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
     return ChangeResult(folder)
 
 
-def _scene(spec: JobSpec, asked: Asked, kept: Kept | None) -> Scene:
+def _opened(images: Sequence[DateSource], told: dict[str, Any]) -> tuple[list[DateSource], dict[str, ArrayRaster]]:
+    """The images with arrays named, and the arrays; `told` gets the dates that arrays tell and the user did not."""
+    named, arrays = open_arrays(images)
+    if arrays and told.get("dates") is None and (dates := array_dates(named, arrays)):
+        told["dates"] = dates
+    return named, arrays
+
+
+def _scene(spec: JobSpec, asked: Asked, kept: Kept | None, arrays: Mapping[str, ArrayRaster]) -> Scene:
     """The images opened, or recalled as they were when their features were kept."""
     if kept is None:
-        return open_scene(spec, asked.card)
+        return open_scene(spec, asked.card, arrays)
     return recall_scene(spec, asked.card, Stack.from_dict(dict(kept.stack)), kept.dates)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import geopandas
     import xarray
     from PIL import Image
+
+    from geomtrs.again import AskOptions
 
 # Rows of the table that a notebook shows, the largest first; previews that it embeds, each about 1 MB.
 TABLE_ROWS = 10
@@ -93,9 +95,7 @@ class ChangeResult:
             picture.load()
             return picture
 
-    def ask(
-        self, query: str | Query | Sequence[str | Query], **options: Any
-    ) -> ChangeResult:  # Any: those of geomtrs.ask, which checks them
+    def ask(self, query: str | Query | Sequence[str | Query], **options: Unpack[AskOptions]) -> ChangeResult:
         """The answers to further sentences about this scene, from the image features that its run kept.
 
         See geomtrs.ask: they lie in a folder inside this one. Raises JobError where none were kept.
@@ -162,11 +162,13 @@ class ChangeResult:
 
 def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:
     """One band, lazily: (y, x), as stored, or as true values with NaN for nodata."""
+    import odc.geo.xr  # .odc of what is returned
     import rioxarray
     import xarray
 
     from geomtrs.outputs.raster import may_lack_place
 
+    del odc
     with may_lack_place():
         array = rioxarray.open_rasterio(path, chunks={"x": CHUNK_PX, "y": CHUNK_PX}, mask_and_scale=scaled)
     assert isinstance(array, xarray.DataArray)  # several datasets come of formats that these files are not

@@ -9,11 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
 
+from geomtrs.arrays import PREFIX
 from geomtrs.dates import Pairing, parse
 from geomtrs.errors import QueryError
 from geomtrs.query import Query, parse_queries
+
+if TYPE_CHECKING:
+    import xarray
 
 Alpha = Literal["auto", "yes", "no"]
 Resampling = Literal["bilinear", "cubic", "nearest"]
@@ -30,7 +34,7 @@ class OpenRaster(Protocol):
         """Its path or URL."""
 
 
-Source: TypeAlias = "str | os.PathLike[str] | OpenRaster"
+Source: TypeAlias = "str | os.PathLike[str] | OpenRaster | xarray.DataArray | xarray.Dataset"
 # One acquisition: a raster, or the several files it is made of (tiles of a mosaic, one file a band).
 DateSource: TypeAlias = "Source | Sequence[Source]"
 
@@ -273,7 +277,7 @@ def job_spec(
 def located(source: Source) -> str:
     """A path that holds from any folder; URLs and /vsi paths as they are."""
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else str(source.name)
-    return text if "://" in text or text.startswith("/vsi") else str(Path(text).absolute())
+    return text if "://" in text or text.startswith(("/vsi", PREFIX)) else str(Path(text).absolute())
 
 
 def parse_bytes(text: int | str | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -34,13 +34,18 @@ class OpenFiles:
     """Datasets opened when first asked for, one set per thread (GDAL's handles may not be shared).
 
     Pickles as an empty set, so whatever holds one can travel to another process. A thread keeps the last 64.
+
+    given  rasters that are no files, by name: anything that reads as a rasterio dataset does; they travel along
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:  # Any: rasterio ships no types
         self._local = threading.local()
+        self._given = dict(given or {})
 
     def get(self, path: str) -> DatasetReader:
         """The open dataset; SourceError when it does not open."""
+        if path in self._given:
+            return self._given[path]
         mine: OrderedDict[str, DatasetReader] = self._local.__dict__.setdefault("datasets", OrderedDict())
         if path in mine:
             mine.move_to_end(path)
@@ -60,7 +65,7 @@ class OpenFiles:
             dataset.close()
 
     def __reduce__(self) -> tuple[Any, ...]:  # Any: the pickle protocol's own type
-        return OpenFiles, ()
+        return OpenFiles, (self._given,)
 
 
 @dataclass(frozen=True, slots=True)

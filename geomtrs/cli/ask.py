@@ -35,7 +35,9 @@ def ask(
     ] = None,
     min_area: Annotated[float | None, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = None,
     max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
-    fill_holes: Annotated[float | None, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = None,
+    fill_holes: Annotated[
+        float | None, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
     ] = False,
