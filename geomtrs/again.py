@@ -17,6 +17,7 @@ from geomtrs.outputs import record
 from geomtrs.query import Query, slugs
 from geomtrs.recording import read_record
 from geomtrs.result import ChangeResult
+from geomtrs.signing import Sign
 from geomtrs.spec import Scope, job_spec
 from geomtrs.state import read_state
 from tiling.errors import OutputError
@@ -40,6 +41,7 @@ class AskOptions(TypedDict, total=False):
     device: str
     threads: int | None
     workers: int | None
+    sign: str | Sign | None
     overwrite: bool
     fresh: bool
     out: str | os.PathLike[str] | None

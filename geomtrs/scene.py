@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from odc.geo.crs import CRS
@@ -16,6 +16,7 @@ from geomtrs.errors import JobError, QueryError
 from geomtrs.inputs import date_of
 from geomtrs.models.base import ModelCard, TileSpec
 from geomtrs.query import Query
+from geomtrs.signing import signer
 from geomtrs.spec import JobSpec
 from tiling.aoi import read_aoi
 from tiling.grid import geobox_to_dict, ground_resolution_m
@@ -121,7 +122,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
     """
     _refuse_lost_arrays(spec, arrays or {})
     aoi = read_aoi(spec.aoi, CRS(spec.aoi_crs) if spec.aoi_crs else None) if spec.aoi is not None else None
-    stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays))
+    stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays, signer(spec.run.sign)))
     _refuse_limits_without_ground(spec, stack)
     found = tuple(date_of(files) for files in spec.images)
     dates = spec.dates or tuple(date.text for date in found)
@@ -140,6 +141,7 @@ def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str 
     """The scene as an earlier run found it; no image is opened. Raises QueryError as `open_scene` does for words."""
     _refuse_limits_without_ground(spec, stack)
     notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries))
+    stack = replace(stack, files=OpenFiles(sign=signer(spec.run.sign)))
     return Scene(stack, stack.aoi, dates, dating.pairs(len(dates), spec.pairs), notes)
 
 

@@ -15,6 +15,7 @@ from geomtrs.arrays import PREFIX
 from geomtrs.dates import Pairing, parse
 from geomtrs.errors import QueryError
 from geomtrs.query import Query, parse_queries
+from geomtrs.signing import Sign, name_of
 
 if TYPE_CHECKING:
     import xarray
@@ -79,6 +80,7 @@ class Options(TypedDict, total=False):
     keep_going: bool
     keep_store: bool
     keep_features: bool
+    sign: str | Sign | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ class RunSettings:
     scheduler     address of a running Dask cluster
     retries       how often a failed block is tried again; with keep_going its ground is then reported and left out
     keep_store    keep the finished blocks after the outputs are verified
+    sign          makes a readable address of one that is not: `module:function`, or the function
     """
 
     device: str = "auto"
@@ -108,6 +111,7 @@ class RunSettings:
     retries: int = 2
     keep_going: bool = False
     keep_store: bool = False
+    sign: str | Sign | None = None
 
     def __post_init__(self) -> None:
         """Raise QueryError for numbers that mean nothing."""
@@ -336,7 +340,11 @@ def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _plain(value: object) -> object:
-    """Tuples as lists, all the way down: what JSON gives back."""
+    """Tuples as lists and functions as their names, all the way down: what JSON gives back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if callable(value):
+        return name_of(value)
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 

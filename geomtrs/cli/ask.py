@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli.detect import AsJson, Debug, LogJson, Quiet
+from geomtrs.cli.detect import AsJson, Debug, LogJson, Quiet, SignWith
 from geomtrs.cli.progress import listener, report
 
 _ANSWER, _RUN = "Answer", "How it runs"
@@ -45,6 +45,7 @@ def ask(
         bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
+    sign: SignWith = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -74,6 +75,7 @@ def ask(
             fresh=fresh,
             device=device,
             threads=threads,
+            sign=sign,
             on_event=on_event,
             **({"formats": format} if format else {}),  # type: ignore[arg-type]  # as above
         )

@@ -21,6 +21,7 @@ from geomtrs.cli.detect import (
     Quiet,
     Register,
     Resampling,
+    SignWith,
 )
 from geomtrs.cli.progress import listener
 
@@ -85,6 +86,7 @@ def batch(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
+    sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
     ] = "nano",
@@ -135,7 +137,7 @@ def batch(
         "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
         "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
-        "threads": threads, "scheduler": scheduler, "keep_going": keep_going,
+        "threads": threads, "scheduler": scheduler, "sign": sign, "keep_going": keep_going,
     }  # fmt: skip
     if dry_run:
         planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)

@@ -42,6 +42,13 @@ Register = Annotated[str, typer.Option(help="check, translation (correct a shift
 MaxShift = Annotated[float, typer.Option(help="Largest shift to correct, in pixels.", rich_help_panel=_IMAGES)]
 Resampling = Annotated[str, typer.Option(help="bilinear, cubic or nearest.", rich_help_panel=_IMAGES)]
 
+SignWith = Annotated[
+    str | None,
+    typer.Option(
+        "--sign", help="module:function that signs an address, called whenever it is opened.", rich_help_panel=_IMAGES
+    ),
+]
+
 
 def detect(
     images: Images = None,
@@ -75,6 +82,7 @@ def detect(
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
     ] = False,
+    sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
     ] = "nano",
@@ -145,7 +153,7 @@ def detect(
         "register": register, "max_shift_px": max_shift, "resampling": resampling, "pixels": pixels, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area,
         "max_area_m2": max_area, "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory,
-        "workers": workers, "threads": threads, "scheduler": scheduler, "keep_store": keep_store, "keep_going": keep_going,
+        "workers": workers, "threads": threads, "scheduler": scheduler, "sign": sign, "keep_store": keep_store, "keep_going": keep_going,
         "keep_features": keep_features,
     }  # fmt: skip
     with listener(quiet=quiet, log_json=log_json) as on_event:
