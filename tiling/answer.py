@@ -24,6 +24,9 @@ from tiling.store import BlockStore, Json
 
 _FIRST_PAUSE_S = 0.1  # before a block is tried again; doubled each time
 
+# One model is at work at a time in a process, whichever of several runs asks it.
+_TURN = threading.Lock()
+
 _log = logging.getLogger(__name__)
 
 
@@ -94,7 +97,7 @@ class BlockWorker:
         self.plan, self.stack, self.factory, self.store = plan, stack, factory, store
         self.batch, self.retries = batch, retries
         self._model: TileModel | None = None
-        self._turn = threading.Lock()
+        self._turn = _TURN
         self._stop = threading.Event()
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:

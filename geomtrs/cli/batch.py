@@ -55,6 +55,12 @@ def batch(
         bool, typer.Option("--dry-run", help="List the scenes; write nothing, ask no model.", rich_help_panel=_RUN)
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scenes.", rich_help_panel=_RUN)] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Scenes at work at once: one, with --scheduler all it can take.", rich_help_panel=_RUN
+        ),
+    ] = None,
     pattern: Annotated[
         str | None, typer.Option(help="File names in a folder: '*_rgb.tif'.", rich_help_panel=_SOURCE)
     ] = None,
@@ -144,7 +150,9 @@ def batch(
         print(json_.dumps(planned.to_dict(), ensure_ascii=False, indent=2) if json else planned)
         return 0
     with listener(quiet=quiet, log_json=log_json, unit="scenes") as on_event:
-        result = run(source, query=query or [], out=out, limit=limit, fresh=fresh, on_event=on_event, **options)
+        result = run(
+            source, query=query or [], out=out, limit=limit, fresh=fresh, at_once=at_once, on_event=on_event, **options
+        )
     return _report(result, quiet=quiet, as_json=json)
 
 
