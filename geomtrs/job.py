@@ -149,10 +149,10 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
         with clock.part("load model"):
             asked = ask_model(spec)
-        on_event(Stage("device", f"device  {asked.device.description}"))
         with clock.part("open images"):
             kept = None if spec.features is None else read_kept(Path(spec.features))
             scene = _scene(spec, asked, kept, start.arrays)
+        on_event(Stage("device", f"device  {asked.device.description}"))
         on_event(Stage("scene", f"scene   {scene.line}"))
         for line in asked_lines(spec.queries):
             on_event(Stage("asked", line))

@@ -23,6 +23,7 @@ from tiling.grid import geobox_to_dict, ground_resolution_m
 from tiling.layer import DateLayer
 from tiling.plan import Plan
 from tiling.plan import plan as plan_blocks
+from tiling.register import RELIABLE
 from tiling.source import OpenFiles
 from tiling.stack import Stack, StackOptions, open_stack
 
@@ -185,7 +186,8 @@ def _shift(layer: DateLayer) -> dict[str, Any] | None:
 def _shift_text(shift: dict[str, Any] | None) -> str:
     if shift is None:
         return ""
-    return f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px (reliability {shift['reliability']:.2f})"
+    trusted = "" if shift["reliability"] >= RELIABLE else f": below {RELIABLE:g}, not to be trusted"
+    return f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px (reliability {shift['reliability']:.2f}{trusted})"
 
 
 def _crs_name(crs: CRS) -> str:

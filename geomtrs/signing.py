@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -20,9 +21,9 @@ def signer(told: str | Sign | None) -> Sign | None:
         return told
     module, colon, name = told.partition(":")
     try:
-        found = importlib.import_module(module) if module and colon else None
-        for part in name.split("."):
-            found = getattr(found, part)
+        if not (module and colon and name):
+            raise ValueError("no module:function")
+        found: object = operator.attrgetter(name)(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
         raise _no_function(told, f"nothing that imports ({error})") from error
     if not callable(found):

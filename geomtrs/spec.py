@@ -258,6 +258,7 @@ def job_spec(
     told["images"] = tuple(_files(date) for date in images)
     if told.get("dates") is not None:
         told["dates"] = parse(told["dates"], len(told["images"]))
+    _refuse_half_a_box(told.get("aoi"))
     for name in ("weights", "aoi"):
         if told.get(name) is not None:
             told[name] = located(told[name]) if name == "weights" or not _BOX.fullmatch(str(told[name])) else told[name]
@@ -297,6 +298,16 @@ def parse_bytes(text: int | str | None) -> int | None:
 
 _NUMBER = r"\s*[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
+
+
+def _refuse_half_a_box(aoi: object) -> None:
+    """Raises QueryError for numbers with commas that are not four: no file is called so."""
+    numbers = str(aoi).split(",") if aoi is not None else []
+    if len(numbers) not in {0, 1, 4} and all(re.fullmatch(_NUMBER, one) for one in numbers):
+        wanted = "W,S,E,N: four numbers, or a vector file"
+        raise QueryError(
+            "--aoi", found=f"{len(numbers)} numbers", wanted=wanted, remedy="for example 11.2,46.1,11.4,46.2"
+        )
 
 
 def _files(date: DateSource) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import sys
 from typing import Annotated
@@ -100,10 +101,17 @@ def _usage_or_bug(error: Exception) -> int:
     if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C inside a command
         return _interrupted()
     if hasattr(error, "format_message"):
-        _say(f"error: {error.format_message()}; remedy: see geomtrs --help")
+        _say(f"error: {error.format_message()}; remedy: {_remedy(error)}")
         return ASKED_WRONGLY
     _say(f"error: {type(error).__name__}: {error} (a fault of geomtrs: run again with --debug and report it)")
     return FAILED
+
+
+def _remedy(error: Exception) -> str:
+    """The nearest option there is, else the help of the verb that was used."""
+    near = difflib.get_close_matches(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1)
+    verb = getattr(getattr(error, "ctx", None), "command_path", "geomtrs")
+    return f"did you mean {near[0]}?" if near else f"see {verb} --help"
 
 
 def _interrupted() -> int:

@@ -42,6 +42,9 @@ Register = Annotated[str, typer.Option(help="check, translation (correct a shift
 MaxShift = Annotated[float, typer.Option(help="Largest shift to correct, in pixels.", rich_help_panel=_IMAGES)]
 Resampling = Annotated[str, typer.Option(help="bilinear, cubic or nearest.", rich_help_panel=_IMAGES)]
 
+Pixels = Annotated[
+    bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
+]
 SignWith = Annotated[
     str | None,
     typer.Option(
@@ -79,9 +82,7 @@ def detect(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
-    pixels: Annotated[
-        bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
-    ] = False,
+    pixels: Pixels = False,
     sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
