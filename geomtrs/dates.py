@@ -70,7 +70,7 @@ def parse(text: str | Sequence[str | None] | None, count: int) -> tuple[str | No
 
 
 def order_notes(dates: Sequence[str | None]) -> tuple[str, ...]:
-    """A warning for each date that contradicts the order of the arguments, which decides all the same, and for doubles."""
+    """A warning for each date that contradicts the order of the arguments, which decides, or comes twice."""
     known = [date for date in dates if date]
     twice = tuple(f"two images are of {one}: is one of them the other?" for one, two in pairwise(known) if one == two)
     return twice + tuple(

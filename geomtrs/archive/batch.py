@@ -192,8 +192,8 @@ def _ended(
     stop = threading.Event()
     under_way: dict[Future[ChangeResult], Scene] = {}
     with ExitStack() as opened:
-        client = _client(asked.spec.run.scheduler, opened)
-        threads = at_once or min(_MOST_AT_ONCE, 1 if client is None else max(1, sum(client.nthreads().values())))
+        client, threads = _client(asked.spec.run.scheduler, opened)
+        threads = at_once or min(_MOST_AT_ONCE, threads)
         pool = opened.enter_context(AtOnce() if threads == 1 else ThreadPoolExecutor(threads, "scene"))
         waiting = iter(left)
         try:
@@ -212,12 +212,14 @@ def _ended(
                 ledger.set(scene.id, "pending")
 
 
-def _client(scheduler: str | None, opened: ExitStack) -> Client | None:
+def _client(scheduler: str | None, opened: ExitStack) -> tuple[Client | None, int]:
+    """The client of a running cluster and the threads of its workers; none and one where there is no cluster."""
     if scheduler is None:
-        return None
-    from tiling.cluster import connected
+        return None, 1
+    from tiling.cluster import connected, threads_of
 
-    return opened.enter_context(connected(None, scheduler=scheduler, processes=None, threads=1))
+    client = opened.enter_context(connected(None, scheduler=scheduler, processes=None, threads=1))
+    return client, threads_of(client)
 
 
 def _stopped(stop: threading.Event, event: object) -> None:

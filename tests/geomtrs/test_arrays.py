@@ -1,5 +1,8 @@
 """xarray in, xarray out, lazily: an array is a date as a file is, and what is lazy stays so (A17)."""
 
+# mypy: allow-untyped-calls
+# Dask ships types for a part of its functions only.
+
 from __future__ import annotations
 
 import threading
@@ -80,7 +83,7 @@ class Counted:
         sides = [tuple(min(chunk, length - n) for n in range(0, length, chunk)) for length in pixels.shape[1:]]
         self.array = dask.array.map_blocks(
             make, chunks=((3,), *sides), dtype=np.uint8, meta=np.zeros((0, 0, 0), np.uint8)
-        )  # type: ignore[no-untyped-call]  # dask's
+        )
 
 
 def labelled(data: dask.array.Array, like: str) -> xarray.DataArray:
