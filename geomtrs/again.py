@@ -7,45 +7,21 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from geomtrs.errors import JobError
-from geomtrs.events import Listener, silent
+from geomtrs.events import silent
 from geomtrs.features import read_kept
 from geomtrs.job import Start, run_job
 from geomtrs.outputs import record
 from geomtrs.query import Query, slugs
 from geomtrs.recording import read_record
 from geomtrs.result import ChangeResult
-from geomtrs.signing import Sign
-from geomtrs.spec import Scope, job_spec
+from geomtrs.spec import AskOptions, job_spec
 from geomtrs.state import read_state
 from tiling.errors import OutputError
 
 _OF_THE_ANSWER = {"threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2"}
-
-
-class AskOptions(TypedDict, total=False):
-    """What may differ from the first run (see geomtrs.spec.Options); what is not said is as it was there.
-
-    out  folder of the new outputs; else `ask-<slug>` inside that of the first run
-    """
-
-    queries: str | os.PathLike[str] | None
-    scope: Scope
-    threshold: float | None
-    formats: Sequence[str]
-    min_area_m2: float | None
-    max_area_m2: float | None
-    fill_holes_m2: float | None
-    device: str
-    threads: int | None
-    workers: int | None
-    sign: str | Sign | None
-    overwrite: bool
-    fresh: bool
-    out: str | os.PathLike[str] | None
-    on_event: Listener
 
 
 def ask(

@@ -8,20 +8,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
 from geomtrs.query import Query
+from geomtrs.spec import AskOptions
 
 if TYPE_CHECKING:
     import folium
     import geopandas
     import xarray
     from PIL import Image
-
-    from geomtrs.again import AskOptions
 
 # Rows of the table that a notebook shows, the largest first; previews that it embeds, each about 1 MB.
 TABLE_ROWS = 10
@@ -100,9 +100,9 @@ class ChangeResult:
 
         See geomtrs.ask: they lie in a folder inside this one. Raises JobError where none were kept.
         """
-        import geomtrs
-
-        return geomtrs.ask(self.folder, query, **options)
+        # A layer above this one: found when it is needed, as the public names are.
+        answered: ChangeResult = import_module("geomtrs.again").ask(self.folder, query, **options)
+        return answered
 
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, 
 from geomtrs.arrays import PREFIX
 from geomtrs.dates import Pairing, parse
 from geomtrs.errors import QueryError
+from geomtrs.events import Listener
 from geomtrs.query import Query, parse_queries
 from geomtrs.signing import Sign, name_of
 
@@ -81,6 +82,29 @@ class Options(TypedDict, total=False):
     keep_store: bool
     keep_features: bool
     sign: str | Sign | None
+
+
+class AskOptions(TypedDict, total=False):
+    """What may differ from the first run (see Options); what is not said is as it was there.
+
+    out  folder of the new outputs; else `ask-<slug>` inside that of the first run
+    """
+
+    queries: str | os.PathLike[str] | None
+    scope: Scope
+    threshold: float | None
+    formats: Sequence[str]
+    min_area_m2: float | None
+    max_area_m2: float | None
+    fill_holes_m2: float | None
+    device: str
+    threads: int | None
+    workers: int | None
+    sign: str | Sign | None
+    overwrite: bool
+    fresh: bool
+    out: str | os.PathLike[str] | None
+    on_event: Listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,8 @@ def connected(client: Client | None, *, scheduler: str | None, processes: int | 
 
 def threads_of(client: Client) -> int:
     """Threads of all workers at this moment, at least one."""
-    return max(1, sum(client.nthreads().values()))
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
 
 
 def on_cluster(
