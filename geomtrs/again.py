@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from geomtrs.errors import JobError
+from geomtrs.errors import JobError, QueryError
 from geomtrs.events import silent
 from geomtrs.features import read_kept
 from geomtrs.job import Start, run_job
@@ -47,8 +47,11 @@ def ask(
     said = job_spec([list(files) for files in spec.images], sentences, first, **told)
     changed = {name: getattr(said, name) for name in {"queries", "run", *(_OF_THE_ANSWER & told.keys())}}
     asked = replace(spec, **changed, keep_features=False, features=str(first))
-    target = Path(out) if out else _own_folder(first, asked.queries)
-    return run_job(replace(asked, out=str(target.absolute())), start, on_event)
+    target = Path(out).absolute() if out else _own_folder(first, asked.queries)
+    if target == first:
+        wanted = "a folder of its own: the first run's outputs, and its features, stay as they are"
+        raise QueryError("--out", found="the folder of the first run", wanted=wanted, remedy="leave it out")
+    return run_job(replace(asked, out=str(target)), start, on_event)
 
 
 def _own_folder(first: Path, queries: Sequence[Query]) -> Path:

@@ -212,6 +212,12 @@ def test_a_damaged_tile_stops_the_run_and_is_named(mine: ChangeResult) -> None:
         mine.ask(FURTHER)
 
 
+def test_the_first_run_is_not_written_over(mine: ChangeResult) -> None:
+    with pytest.raises(QueryError, match="--out"):
+        mine.ask(FURTHER, out=mine.folder, overwrite=True)
+    assert features_folder(mine.folder).exists()
+
+
 def test_a_coverage_that_was_altered_is_refused(mine: ChangeResult) -> None:
     path = mine.folder / "coverage.tif"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
