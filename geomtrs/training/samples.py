@@ -125,9 +125,9 @@ RULE_NUMBERS, RULE_TABLES = _rules()
 class PairSampler:
     """Draws pairs of dates with their labels; the only state is the pack and a generator."""
 
-    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train") -> None:
-        """`split` of the samples that are drawn."""
-        self.pack, self.rng = pack, rng
+    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train", absent: bool = True) -> None:
+        """`split` of the samples that are drawn; without `absent`, what holds nowhere is not known."""
+        self.pack, self.rng, self.absent = pack, rng, absent
         self.by_set: dict[str, list[Sample]] = {}
         for sample in pack.samples:
             if sample.split == split:
@@ -164,6 +164,9 @@ class PairSampler:
         )  # fmt: skip
         questions = self._ask(truth)
         presence, answers, existence = _answers(questions, truth)
+        if not self.absent:
+            nowhere = existence != PRESENT
+            answers[nowhere], existence[nowhere] = UNKNOWN, UNKNOWN
         flips, turns = rng.random() < 0.5, int(rng.integers(4))
 
         def turn(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -386,15 +389,19 @@ class Batch:
 class BatchStream(IterableDataset[Batch]):
     """Endless batches; the one of number i is drawn from (seed, i), so that a stream can begin anywhere."""
 
-    def __init__(self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0) -> None:
+    def __init__(
+        self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0, absent: bool = True
+    ) -> None:
         """The pack is opened in the process that draws; `first` is the number of the first batch."""
-        self.pack_folder, self.batch, self.seed, self.split, self.first = pack_folder, batch, seed, split, first
+        self.pack_folder, self.batch, self.seed = pack_folder, batch, seed
+        self.split, self.first, self.absent = split, first, absent
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of `batch` pairs, forever; with several loader processes each takes its turn."""
         info = torch.utils.data.get_worker_info()
         step, offset = (info.num_workers, info.id) if info else (1, 0)
-        sampler = PairSampler(Pack(Path(self.pack_folder)), np.random.default_rng(0), split=self.split)
+        pack = Pack(Path(self.pack_folder))
+        sampler = PairSampler(pack, np.random.default_rng(0), split=self.split, absent=self.absent)
         for number in itertools.count(self.first + offset, step):
             yield batch_of(sampler, np.random.default_rng([self.seed, number]), self.batch)
 

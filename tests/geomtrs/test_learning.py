@@ -167,6 +167,48 @@ def test_samples_ask_what_the_labels_answer(tmp_path: Path) -> None:
     assert asked > 0
 
 
+def sampler_of_masks(root: Path, direction: str, *, marked: bool, absent: bool = True) -> PairSampler:
+    """Pairs of a set that says by its mask alone where buildings changed."""
+    facts = {"set": "levir_cd", "scene": "s", "gsd_m": 0.5, "split": "train", "direction": direction}
+    pixels = np.random.default_rng(0).integers(90, 120, (256, 256, 3)).astype(np.uint8)
+    mask = np.zeros((256, 256), np.uint8)
+    mask[80:160, 60:180] = 255 * marked
+    write_pack(root, iter([({**facts, "name": "a"}, {"A": pixels, "B": pixels, "mask": mask})]))
+    return PairSampler(Pack(root), np.random.default_rng(3), absent=absent)
+
+
+def asked_of_buildings(sampler: PairSampler) -> dict[tuple[str, int], int]:
+    """(direction, state of existence) → how often, over some pairs as they are."""
+    asked: dict[tuple[str, int], int] = {}
+    for _ in range(30):
+        drawn = sampler.draw()
+        for question, state in zip(drawn.questions, drawn.existence.tolist(), strict=True):
+            if question.thing == THINGS.index("building"):
+                key = DIRECTIONS[question.direction], state
+                asked[key] = asked.get(key, 0) + 1
+    return asked
+
+
+def test_a_mask_that_marks_nothing_teaches_that_nothing_was_built(tmp_path: Path) -> None:
+    asked = asked_of_buildings(sampler_of_masks(tmp_path, "none", marked=False))
+    assert asked["appeared", ABSENT] > 5
+    assert asked["disappeared", ABSENT] > 5
+    assert not any(state == PRESENT for _, state in asked)
+
+
+def test_a_mask_without_a_direction_teaches_that_something_changed_but_not_which_way(tmp_path: Path) -> None:
+    asked = asked_of_buildings(sampler_of_masks(tmp_path, "unknown", marked=True))
+    assert asked["changed", PRESENT] > 5
+    assert ("appeared", PRESENT) not in asked
+    assert ("appeared", ABSENT) not in asked
+
+
+def test_without_absent_things_nothing_is_known_to_be_nowhere(tmp_path: Path) -> None:
+    asked = asked_of_buildings(sampler_of_masks(tmp_path, "appear", marked=True, absent=False))
+    assert asked["appeared", PRESENT] > 5
+    assert {state for _, state in asked} == {PRESENT, UNKNOWN}
+
+
 def test_the_same_seed_draws_the_same_samples(tmp_path: Path) -> None:
     write_set(tmp_path / "sets", pairs=2)
     write_pack(tmp_path / "pack", read_folder(tmp_path / "sets"))
