@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, lay_in, light, piece_mask
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch
 from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
@@ -70,6 +71,19 @@ _COARSE = {
     "timelapse_weak",
 }
 
+# Sets whose green ground may be made to look burnt: woods and fields from far enough for a fire to fit in.
+_MAY_BURN = {
+    "amazon_forest",
+    "drawn",
+    "karabuk_fires",
+    "korea_s2",
+    "landsat_worldcover",
+    "naip_potholes",
+    "river_floods",
+    "ru_forest",
+}
+_BURNT_SHARE = 0.12
+
 _MASK_PRESENT, _MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
 
@@ -116,6 +130,10 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
             table[THINGS.index(other)] = ABSENT
         numbers[f"mask/{thing}"] = len(tables)
         tables.append(table)
+    # Scorched ground: what stood there may stand still or not.
+    numbers["scorched"] = len(tables)
+    tables.append(np.full((len(THINGS), 256), UNKNOWN, np.uint8))
+    tables[-1][THINGS.index("burnt"), 1] = PRESENT
     return numbers, np.stack(tables)
 
 
@@ -232,6 +250,13 @@ class PairSampler:
             for scene in (before, after) if into_both else ((after,) if rng.random() < 0.5 else (before,)):
                 lay_in(scene, donor, mask, rng)
             laid = laid & ~mask if into_both else laid | mask
+        if name in _MAY_BURN and rng.random() < _BURNT_SHARE:
+            date = after if rng.random() < 0.5 else before
+            states = RULE_TABLES[date.rule, :, date.raw]
+            wet_or_built = (states[..., [THINGS.index(t) for t in ("water", "building", "town")]] == PRESENT).any(-1)
+            burnt = ndimage.binary_opening(blob(rng, rng.uniform(0.03, 0.4)) & ~wet_or_built, iterations=2)
+            scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
+            laid |= burnt
         return laid
 
     def _ask(self, truth: _Truth) -> list[Question]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from geomtrs.data.composite import Scene, blob, scorch
 from geomtrs.data.expressions import all_expressions, spoken
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, LabelRule, rule_of
 from geomtrs.data.pairs import Pack, read_folder, write_pack
@@ -17,7 +18,7 @@ from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.training.calibration import temperature
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.losses import existence_loss, mask_loss
-from geomtrs.training.samples import QUESTIONS, PairSampler
+from geomtrs.training.samples import QUESTIONS, RULE_NUMBERS, RULE_TABLES, PairSampler
 
 
 def test_a_label_says_nothing_of_things_its_set_does_not_name() -> None:
@@ -201,6 +202,23 @@ def test_a_mask_without_a_direction_teaches_that_something_changed_but_not_which
     assert asked["changed", PRESENT] > 5
     assert ("appeared", PRESENT) not in asked
     assert ("appeared", ABSENT) not in asked
+
+
+def test_scorched_ground_is_darker_and_burnt_and_nothing_else_is_known_of_it() -> None:
+    rng = np.random.default_rng(0)
+    scene = Scene(
+        np.full((256, 256, 3), (60, 120, 50), np.uint8), np.ones((256, 256), np.uint8), np.ones((256, 256), np.uint8)
+    )
+    where = blob(rng, 0.2)
+    before = scene.copy()
+    scorch(scene, where, rng, RULE_NUMBERS["scorched"])
+    states = RULE_TABLES[scene.rule, :, scene.raw]
+    burnt = THINGS.index("burnt")
+    assert 0.19 < where.mean() < 0.21
+    assert (states[where][:, burnt] == PRESENT).all()
+    assert (np.delete(states[where], burnt, 1) == UNKNOWN).all()
+    assert scene.image[where].mean() < 0.8 * before.image[where].mean()
+    assert np.array_equal(scene.raw[~where], before.raw[~where])
 
 
 def test_without_absent_things_nothing_is_known_to_be_nowhere(tmp_path: Path) -> None:
