@@ -55,15 +55,20 @@ def pack(
         Path, typer.Argument(metavar="DIR", help="Sets with A, B, mask, labelA, labelB and samples.jsonl.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    val: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of each set's scenes to validate on; else its own list's.")
+    ] = None,
 ) -> None:
     """Pack labelled pairs into one file that training maps into memory.
 
     [bold]geomtrs data pack pairs/ -o pack/[/bold]
+
+    [bold]geomtrs data pack train/ --val configs/nano_val.json -o pack/[/bold]
     """
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import read_folder, write_pack
+    from geomtrs.data.pairs import read_folder, read_places, write_pack
     from geomtrs.errors import DataError
 
     lists = sorted(folder.glob("*/samples.jsonl"))
@@ -73,8 +78,9 @@ def pack(
         raise DataError(folder, found=there, wanted="sets with a samples.jsonl each", remedy="name another folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
+    places = None if val is None else read_places(val)
     console, silent = Console(stderr=True), not sys.stderr.isatty()
-    reading = track(read_folder(folder), "packing", total=total, console=console, disable=silent)
+    reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)
     temporary = out.absolute().with_name(f".{out.absolute().name}.part")
     try:
         count = write_pack(temporary, iter(reading))

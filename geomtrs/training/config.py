@@ -20,6 +20,7 @@ class StageConfig:
     """What one stage learns from, begins with, and how it goes; paths are relative to where the command runs.
 
     data         nano: a folder of sets (data.pairs) or a pack of it; base: a split in the layout of MTRefSeg-21K
+    val          nano: a JSON file of the scenes of each set that are kept for validation; else samples.jsonl says which
     sets         only these sets of the folder; empty: all
     out          checkpoints, log.jsonl and pictures go here; a stage that died in it is continued
     absent       nano: asked about things that are not there too; only without them can one see what they teach
@@ -44,6 +45,7 @@ class StageConfig:
     out: str
     start: str | None = None
     language: str | None = None
+    val: str | None = None
     sets: tuple[str, ...] = ()
     drawn: int = 320
     absent: bool = True

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
 from geomtrs.data.scenes import draw_scene
 from geomtrs.device import choose
 from geomtrs.errors import JobError
@@ -116,7 +116,9 @@ def packed(config: StageConfig) -> Path:
         raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")
 
     def everything() -> Iterator[Planes]:
-        yield from read_folder(data, config.sets or None)
+        yield from read_folder(
+            data, config.sets or None, val=None if config.val is None else read_places(Path(config.val))
+        )
         yield from drawn_samples(config.drawn)
 
     if not write_pack(pack, everything()):

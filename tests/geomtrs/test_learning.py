@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from geomtrs.data.composite import Scene, blob, scorch
 from geomtrs.data.expressions import all_expressions, spoken
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, LabelRule, rule_of
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
+from geomtrs.errors import DataError
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.training.calibration import temperature
@@ -144,6 +146,24 @@ def test_a_pack_gives_back_the_planes_of_its_folder(tmp_path: Path) -> None:
     for (_, planes), sample in zip(read_folder(tmp_path / "sets"), pack.samples, strict=True):
         for name, pixels in planes.items():
             assert np.array_equal(pack.plane(sample, name), pixels)
+
+
+def test_a_file_of_places_says_what_is_kept_for_validation(tmp_path: Path) -> None:
+    write_set(tmp_path / "sets", pairs=3)
+    (tmp_path / "val.json").write_text('{"fotbcd": ["s1"], "another": ["s0"]}', encoding="utf-8")
+    read = read_folder(tmp_path / "sets", val=read_places(tmp_path / "val.json"))
+    assert [facts["split"] for facts, _ in read] == ["train", "val", "train"]
+
+
+def test_a_file_of_no_places_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "val.json").write_text('{"fotbcd": "s1"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"val\.json: found no list of scenes"):
+        read_places(tmp_path / "val.json")
+
+
+def test_the_places_that_ship_are_read() -> None:
+    places = read_places(Path(__file__).parents[2] / "configs" / "nano_val.json")
+    assert "levir_test_1" in places["levir_cd"]
 
 
 def test_samples_ask_what_the_labels_answer(tmp_path: Path) -> None:
