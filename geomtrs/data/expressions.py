@@ -20,7 +20,8 @@ Direction = Literal["appeared", "disappeared", "changed", "replaced"]
 NAMES: Mapping[str, tuple[str, ...]] = {
     "building": ("buildings", "houses", "homes", "dwellings", "structures", "warehouses", "factories", "sheds",
                  "apartment blocks", "industrial buildings", "residential buildings", "roofs", "building", "house",
-                 "school buildings", "villas", "barns", "halls", "rows of houses", "constructions"),
+                 "school buildings", "villas", "barns", "halls", "rows of houses", "constructions", "schools", "offices",
+                 "greenhouses", "hangars"),
     "road": ("roads", "streets", "paved roads", "highways", "lanes", "tracks", "motorways", "road", "street",
              "access roads", "ring road", "bridges"),
     "water": ("~water", "~open water", "lakes", "ponds", "~flood water", "water bodies", "rivers", "~standing water",
@@ -30,7 +31,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "field": ("fields", "~cropland", "~farmland", "crops", "~arable land", "agricultural fields", "farm fields"),
     "grass": ("~grass", "lawns", "meadows", "~grassland", "pastures", "~low vegetation"),
     "bare": ("~bare ground", "~bare soil", "~bare land", "~cleared ground", "~sand", "dirt lots", "construction sites",
-             "~unpaved land", "~graded earth", "building sites"),
+             "~unpaved land", "~graded earth", "building sites", "quarries"),
     "car": ("cars", "vehicles", "parked cars", "trucks", "car", "vans"),
     "boat": ("boats", "ships", "vessels", "yachts", "ship", "barges"),
     "aircraft": ("aircraft", "planes", "airplanes", "aeroplanes", "jets"),
@@ -42,7 +43,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ice": ("~glacier ice", "~ice", "~snow", "glaciers", "~ice cover"),
     "palm": ("palm trees", "oil palms", "palms"),
     "town": ("built-up areas", "~built-up land", "~urban area", "settlements", "towns", "~the city", "residential quarters",
-             "~urban land", "villages", "neighbourhoods", "neighborhoods"),
+             "~urban land", "villages", "neighbourhoods", "neighborhoods", "residential areas", "industrial areas", "suburbs"),
 }  # fmt: skip
 
 _APPEARED = (
@@ -68,7 +69,7 @@ _CHANGED = (
 )  # fmt: skip
 _REPLACED = (
     "{s} replaced by {n}", "{s} that became {n}", "{s} turned into {n}", "{s} converted to {n}", "{n} where there {sw} {s} before",
-    "from {s} to {n}", "{n} that took the place of {s}", "{n} on former {s}", "{s} that gave way to {n}", "the change from {s} to {n}",
+    "from {s} to {n}", "{n} that took the place of {s}", "{n} on former {s}", "new {n} on {s}", "{s} that gave way to {n}", "the change from {s} to {n}",
     "{n} that replaced {s}", "{s} transformed into {n}",
 )  # fmt: skip
 _GENERIC: Mapping[Direction, tuple[str, ...]] = {
@@ -87,23 +88,28 @@ _LEFT = ("{n} that left", "departed {n}", "{n} that drove away", "{n} that moved
 
 # Verbs and whole sentences that belong to one thing and one direction.
 _OWN: Mapping[tuple[str, Direction], tuple[str, ...]] = {
-    ("building", "appeared"): _BUILT + ("housing development", "urban development", "new construction"),
-    ("building", "disappeared"): _DESTROYED + ("collapsed {n}", "{n} destroyed by the tornado", "{n} destroyed by the earthquake"),
-    ("road", "appeared"): _BUILT + ("road construction", "new asphalt"),
+    ("building", "appeared"): _BUILT + ("housing development", "urban development", "new construction", "extended {n}", "enlarged {n}", "{n} that {was} extended",
+                                        "the extension of {n}", "where {n} {was} built", "{n} that went up"),
+    ("building", "disappeared"): _DESTROYED + ("collapsed {n}", "{n} that collapsed", "{n} that {was} flattened", "{n} in ruins now", "what was demolished", "{n} destroyed by the tornado", "{n} destroyed by the earthquake"),
+    ("road", "appeared"): _BUILT + ("road construction", "new asphalt", "widened {n}", "{n} that {was} widened", "{n} that {was} paved"),
     ("road", "disappeared"): ("{n} that {was} torn up", "abandoned {n}", "overgrown {n}", "demolished {n}"),
     ("water", "appeared"): ("flooded areas", "flooding", "areas under water now", "land that {was} flooded", "flooded land",
                             "inundated areas", "lakes that have grown", "the lake that has grown", "rising {n}", "the flood",
-                            "land covered by {n} now", "expanding {n}", "{n} that grew"),
+                            "land covered by {n} now", "expanding {n}", "{n} that grew", "lake expansion", "flooded fields", "flood extent",
+                            "inundation", "where the water has risen", "the river that burst its banks", "areas flooded by the river"),
     ("water", "disappeared"): ("dried up {n}", "{n} that dried up", "drained {n}", "receding {n}", "areas that fell dry",
-                               "{n} that shrank", "shrinking {n}", "the flood that receded", "land that emerged from the water"),
+                               "{n} that shrank", "shrinking {n}", "the flood that receded", "land that emerged from the water", "drying {n}",
+                               "exposed lake bed", "land gained from the sea", "new land in the sea", "land reclamation", "water loss"),
     ("tree", "appeared"): ("planted {n}", "{n} that {was} planted", "{n} that grew", "reforestation", "afforestation", "regrown {n}"),
     ("tree", "disappeared"): ("felled {n}", "{n} that {was} felled", "{n} cut down", "deforestation", "logged {n}", "cleared {n}",
-                              "{n} that {was} cleared", "forest clearing", "{n} that {was} cut", "logging", "forest loss"),
+                              "{n} that {was} cleared", "forest clearing", "{n} that {was} cut", "logging", "forest loss", "deforested land", "deforested areas",
+                              "clear-cut areas", "new clear-cuts", "tree loss", "where {n} {was} cut down", "{n} cleared for construction"),
     ("field", "appeared"): ("{n} that {was} cultivated", "newly cultivated land", "new farm land"),
     ("field", "disappeared"): ("abandoned {n}", "farmland loss", "{n} lost to other use"),
     ("grass", "appeared"): ("ground that turned green", "{n} that {was} sown"),
     ("grass", "disappeared"): ("{n} that {was} dug up", "greenery that is gone"),
-    ("bare", "appeared"): ("ground that {was} cleared", "freshly graded earth", "land stripped of vegetation", "excavated ground"),
+    ("bare", "appeared"): ("ground that {was} cleared", "freshly graded earth", "land stripped of vegetation", "excavated ground", "land cleared for construction", "cleared land", "earthworks",
+                           "new construction sites", "mining expansion", "ground laid bare"),
     ("bare", "disappeared"): ("{n} that {was} overgrown", "{n} that {was} covered"),
     ("car", "appeared"): _ARRIVED, ("car", "disappeared"): _LEFT,
     ("boat", "appeared"): _ARRIVED, ("boat", "disappeared"): ("{n} that left", "{n} that sailed away", "departed {n}"),
@@ -114,10 +120,11 @@ _OWN: Mapping[tuple[str, Direction], tuple[str, ...]] = {
     ("landslide", "appeared"): ("slopes that slid", "fresh {n}", "the slope that collapsed"),
     ("landslide", "disappeared"): ("overgrown {n}", "revegetated {n}"),
     ("burnt", "appeared"): ("the area burnt by the wildfire", "forest that burned", "land that burned", "wildfire damage",
-                            "the fire scar", "burned forest", "areas burned by fire", "burnt forest"),
+                            "the fire scar", "burned forest", "areas burned by fire", "burnt forest", "burn scar", "burn scars", "fire damage",
+                            "area destroyed by fire", "land destroyed by the fire", "charred ground", "where the fire burned", "the wildfire"),
     ("burnt", "disappeared"): ("burnt land that recovered", "recovery after the fire"),
     ("ice", "appeared"): ("ground that froze over", "the glacier that advanced"),
-    ("ice", "disappeared"): ("melted {n}", "{n} that melted", "glacier retreat", "ice loss", "retreating {n}"),
+    ("ice", "disappeared"): ("melted {n}", "{n} that melted", "glacier retreat", "ice loss", "retreating {n}", "melting {n}", "{n} that retreated", "shrinking {n}"),
     ("palm", "appeared"): ("planted {n}", "new plantation"), ("palm", "disappeared"): ("felled {n}", "{n} cut down"),
     ("town", "appeared"): _BUILT + ("urban growth", "urban expansion", "city expansion", "where the city has grown", "urban sprawl",
                                     "where the town grew", "settlement growth", "newly built residential quarters"),

@@ -100,7 +100,11 @@ _UNTOLD = re.compile(
     r"since last|tornado|earthquake|disaster|abandoned|overgrown|collaps|under construction|completed|recent|logg|"
     r"grew|grown|expan|growth|shr[aiu]n|reced|advanced|retreat|rising|cultivated|sown|dug up|covered|lost to|sprawl|"
     r"froze|every new|regrown|plant|parked|revegetated|eliminated|forestation|that exist|no longer exist|drained|green|"
-    r"^new construction$|wildfire|development|stripped|excavated|(?:ground|land) that w"
+    r"^new construction$|wildfire|development|stripped|excavated|(?:ground|land) that w|exten|enlarg|widen|went up|"
+    r"flatten|ruins|burst|flooded fields|inundation|risen|flooded by|lake bed|the sea|reclamation|water loss|tree loss|"
+    r"deforested|clear-cut|^(?:forest|ice) loss|for construction|cleared land|earthworks|construction sites|scar|"
+    r"mining|laid bare|^new .+ on |fire damage|charred|the fire|by fire|melting|drying|paved|what was|"
+    r"^where \w|land gained"
 )
 _BUILT_TWICE = re.compile(
     r"(?=.*(?:urban land|built-up)).*(?:erect|constr|knock|torn|demoli|raz|destroy|put up|\bbuilt\b(?!-))"
