@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from geomtrs.data.labels import ANYTHING, THINGS
+from geomtrs.data.labels import ANYTHING, THINGS, UNLABELLED
 
 Direction = Literal["appeared", "disappeared", "changed", "replaced"]
 
@@ -137,6 +137,16 @@ _WHATEVER = (
     "find every difference", "areas of change", "changed areas", "where is something different?", "change",
 )  # fmt: skip
 
+# A model that knows only the things above takes anything else for the nearest of them: an elephant for a house.
+_ELSE = (
+    "elephants", "cows", "sheep", "horses", "dogs", "birds", "whales", "penguins", "people", "crowds", "soldiers", "tanks",
+    "helicopters", "balloons", "satellites", "rockets", "trains", "bicycles", "clouds", "~fog", "~smoke", "rainbows", "icebergs",
+    "coral reefs", "sand dunes", "craters", "caves", "waterfalls", "wind turbines", "windmills", "power lines", "radio masts",
+    "oil rigs", "statues", "pyramids", "fountains", "tents", "umbrellas", "flags", "letters", "numbers", "arrows", "chairs",
+    "tables", "shoes", "books", "bottles", "tennis courts", "golf courses", "running tracks", "playgrounds", "~rubbish",
+    "~seaweed", "flowers", "mushrooms", "robots", "dragons", "clocks", "pianos", "trophies",
+)  # fmt: skip
+
 _OPENERS = ("", "", "", "", "show ", "find ", "highlight ", "please mark ", "segment ", "I am looking for ", "map ")
 
 
@@ -145,7 +155,7 @@ class Expression:
     """One sentence and what it means; `source` is the thing before, for replacements only."""
 
     text: str
-    thing: int  # index into THINGS, or ANYTHING
+    thing: int  # index into THINGS, ANYTHING or UNLABELLED
     direction: Direction
     source: int | None = None
 
@@ -184,6 +194,14 @@ def all_expressions() -> Iterator[Expression]:
                     yield Expression(text, index, "replaced", source_index)
     for text in _WHATEVER:
         yield Expression(text, ANYTHING, "changed")
+
+
+def unlabelled_expressions() -> Iterator[Expression]:
+    """Sentences about things that are in none of the pictures: what is not known must not become what is."""
+    for direction, templates in _GENERIC.items():
+        for template in templates:
+            for name in _ELSE:
+                yield Expression(_fill(template, name), UNLABELLED, direction)
 
 
 def spoken(text: str, opener: int) -> str:

@@ -17,6 +17,7 @@ THINGS = (
     "aircraft", "solar", "pool", "landslide", "burnt", "ice", "palm", "town",
 )  # fmt: skip
 ANYTHING = len(THINGS)  # the code of "whatever changed", after the things
+UNLABELLED = len(THINGS) + 1  # things that no set labels and no picture here shows: whoever asks is answered nothing
 ABSENT, PRESENT, UNKNOWN = 0, 1, 2
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, UNLABELLED, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
 from geomtrs.nn.mask_decoder import DIRECTIONS
@@ -82,14 +82,14 @@ _MAY_BURN = {
     "river_floods",
     "ru_forest",
 }
-_BURNT_SHARE = 0.12
+_BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
 
 _MASK_PRESENT, _MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A thing (or ANYTHING), a direction by number, and for replacements the thing before."""
+    """A thing (ANYTHING or UNLABELLED too), a direction by number, and for replacements the thing before."""
 
     thing: int
     direction: int
@@ -298,6 +298,8 @@ class PairSampler:
             )
         while len(asked) < QUESTIONS:
             asked.append(Question(int(rng.integers(len(THINGS))), int(rng.integers(2))))
+        if rng.random() < _UNLABELLED_SHARE:
+            asked[QUESTIONS - 1] = Question(UNLABELLED, int(rng.integers(REPLACED)))
         return asked[:QUESTIONS]
 
 
@@ -380,6 +382,9 @@ def _answers(
         t = question.thing
         if t == ANYTHING:
             answers[k] = truth.anything
+            continue
+        if t == UNLABELLED:
+            answers[k], presence[k] = ABSENT, ABSENT
             continue
         presence[k, 0], presence[k, 1] = truth.before[t], truth.after[t]
         if question.direction == REPLACED:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from geomtrs.data.expressions import Expression, all_expressions, spoken
+from geomtrs.data.expressions import Expression, all_expressions, spoken, unlabelled_expressions
 from geomtrs.errors import JobError
 from geomtrs.models.mtrefseg import MTRefSeg
 from geomtrs.nn.efficientnet import convert_lite0
@@ -80,7 +81,7 @@ def _meaning(expression: Expression) -> tuple[int, int, int]:
 
 def training_expressions() -> list[Expression]:
     """All sentences but the held-out tenth."""
-    return [e for e in all_expressions() if not e.held_out]
+    return [e for e in chain(all_expressions(), unlabelled_expressions()) if not e.held_out]
 
 
 def teach_meanings(

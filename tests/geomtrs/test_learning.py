@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from geomtrs.data.composite import Scene, blob, scorch
-from geomtrs.data.expressions import all_expressions, spoken
-from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, LabelRule, rule_of
+from geomtrs.data.expressions import all_expressions, spoken, unlabelled_expressions
+from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, UNLABELLED, LabelRule, rule_of
 from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
 from geomtrs.errors import DataError
 from geomtrs.nn.efficientnet import EfficientNetLite0
@@ -239,6 +239,18 @@ def test_scorched_ground_is_darker_and_burnt_and_nothing_else_is_known_of_it() -
     assert (np.delete(states[where], burnt, 1) == UNKNOWN).all()
     assert scene.image[where].mean() < 0.8 * before.image[where].mean()
     assert np.array_equal(scene.raw[~where], before.raw[~where])
+
+
+def test_things_that_no_set_labels_are_nowhere(tmp_path: Path) -> None:
+    sampler = sampler_of_masks(tmp_path, "appear", marked=True)
+    drawn = [sampler.draw() for _ in range(20)]
+    asked = [(d, k) for d in drawn for k, q in enumerate(d.questions) if q.thing == UNLABELLED]
+    assert len(asked) > 5
+    assert all((d.answers[k] == ABSENT).all() and d.existence[k] == ABSENT for d, k in asked)
+
+
+def test_no_sentence_about_a_known_thing_is_one_about_an_unlabelled_one() -> None:
+    assert not {e.text for e in all_expressions()} & {e.text for e in unlabelled_expressions()}
 
 
 def test_without_absent_things_nothing_is_known_to_be_nowhere(tmp_path: Path) -> None:
