@@ -20,9 +20,9 @@ COUNTED = {
     "building", "house", "home", "structure", "warehouse", "factory", "shed", "roof", "block", "villa", "road",
     "street", "highway", "track", "bridge", "lake", "pond", "river", "reservoir", "tree", "grove", "lawn", "meadow",
     "pasture", "lot", "site", "car", "vehicle", "truck", "van", "boat", "ship", "vessel", "yacht", "barge", "plane",
-    "airplane", "aeroplane", "jet", "panel", "farm", "field", "pool", "landslide", "failure", "mudslide", "scar", "glacier",
-    "palm", "settlement", "forest", "town", "village", "neighbourhood", "area", "body", "difference", "stretch", "patch",
-    "array",
+    "airplane", "aeroplane", "jet", "panel", "farm", "field", "pool", "landslide", "failure", "mudslide", "scar",
+    "glacier", "palm", "settlement", "forest", "town", "village", "neighbourhood", "area", "body", "difference",
+    "stretch", "patch", "array",
 }  # fmt: skip
 PREPOSITIONS = {"of", "in", "on", "by", "from", "to", "into", "beside", "along", "where", "for", "at", "near"}
 DETERMINERS = {"the", "a", "an", "any", "every", "each", "which", "one"}
