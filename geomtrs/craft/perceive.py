@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 from geomtrs.craft.grid import CELLS, cells_of, sheets
 from geomtrs.craft.protocols import KINDS, Ask, CraftError, Finding, Kind, Labels, Pair, Question, Reply, Way
 from geomtrs.craft.segment import state_of
-from geomtrs.data.expressions import NAMES
+from geomtrs.data.expressions import NAMES, TRUE_NAMES
 from geomtrs.data.labels import ANYTHING, PRESENT, THINGS
 from geomtrs.data.patches import patches_of
-from geomtrs.data.phrases import TRUE_NAMES
 from geomtrs.errors import DataError, QueryError
 from geomtrs.models.differencing import direction
 from geomtrs.query import Query

@@ -53,7 +53,9 @@ _WORLDCOVER_UNSURE = {"tree": (2, 8), "grass": (2, 8, 9), "field": (3, 2), "wate
 RULES: Mapping[str, LabelRule] = {
     "amazon_forest": _TREE,
     "ca_pools": LabelRule({1: "pool"}),
+    "cabuar": LabelRule({1: "burnt"}),
     "cd_figures": LabelRule({3: "tree", 4: "water", 5: "building"}),
+    "chabud": LabelRule({1: "burnt"}),
     "cil_roads": _ROAD,
     "coast_water": _WATER,
     "drone_cars": LabelRule({1: "car"}),
@@ -106,12 +108,16 @@ RULES: Mapping[str, LabelRule] = {
 MASK_MEANS: Mapping[str, str] = {
     "levir_cd": "building",
     "levir_cd_more": "building",
+    "levir_cd_plus": "building",
+    "xview2": "building",
+    "bright": "building",
     "gz_cd": "building",
     "fotbcd": "building",
     "dsifn": "building",
     "dsifn_cities": "town",
     "cd_samples": "building",
     "airchange": "anything",
+    "oscd": "anything",
 }
 
 

@@ -26,6 +26,11 @@ _MAY_SHOW: Mapping[str, tuple[str, ...]] = {
     "river_floods": ("landslide", "burnt"),
     "timelapse_weak": _NEVER_SHOWN,
     "xbd_guatemala": ("landslide", "burnt"),
+    "xview2": ("landslide", "burnt"),
+    "bright": ("landslide", "burnt"),
+    "cabuar": ("landslide", "burnt"),
+    "chabud": ("landslide", "burnt"),
+    "oscd": ("aircraft",),
     "airchange": ("burnt",),
     "drawn": ("aircraft", "ice", "landslide", "burnt"),
 }
