@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FAST = not slow and not qgis and not browser and not torchgeo and not cuda
 
-.PHONY: setup demo test test-slow bench lint
+.PHONY: setup demo test test-slow bench lint qgis-plugin
 
 setup: $(VENV)/.ready
 
@@ -30,3 +30,7 @@ test-slow: setup
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+# The plugin for QGIS as a zip in dist/: Plugins > Manage and Install Plugins > Install from ZIP.
+qgis-plugin:
+	$(PYTHON) qgis/package.py dist

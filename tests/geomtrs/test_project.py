@@ -312,7 +312,7 @@ print(json.dumps([image.pixelColor(x, y).getRgb()[:3] for y, x in ((75, 100), (1
 def test_the_temporal_controller_shows_the_polygons_of_the_time_h19(dated: ChangeResult) -> None:
     script = """
 project = QgsProject.instance(); project.read(sys.argv[1])
-(layer,) = project.mapLayersByName("roofs that appeared")
+(layer,) = [one for one in project.mapLayers().values() if one.type() == QgsMapLayer.VectorLayer]
 counts = []
 for start, end in (("2019-06-01", "2019-07-01"), ("2022-01-01", "2022-02-01"), ("2010-01-01", "2011-01-01"),
         ("2019-01-01", "2024-01-01")):
