@@ -46,7 +46,7 @@ def run_project(job: Answered, found: Bounds | None) -> Project:
         _answers(job, "mask", style.mask_pipe),
         _answers(job, "probability", lambda _: style.probability_pipe()),
         Layer("coverage", "raster", "./coverage.tif", crs, shown=False),
-        *_images(job),
+        *(_images(job) if crs is not None else ()),  # QGIS draws a plain picture elsewhere than its pixels are
     )
     days = sorted(date for date in job.scene.dates if date)
     span = (days[0], days[-1]) if _dated(job.scene) else None
@@ -70,12 +70,12 @@ def _answers(job: Answered, kind: str, look: Callable[[str], str]) -> Group:
     for channel in job.names.channels():
         text = job.spec.queries[channel.query].text
         source = f"./{channel.file(kind, 'tif')}"
-        layer = Layer(text, "raster", source, job.plan.geobox.crs, look(text), shown=False)
+        layer = Layer(text, "raster", source, job.plan.geobox.crs, look(text))
         by_pair.setdefault(channel.pair, []).append(layer)
         titles[channel.pair] = _pair_title(job, channel)
     if len(by_pair) == 1:
-        return Group(kind, by_pair[0], open=False)
-    return Group(kind, [Group(titles[pair], layers) for pair, layers in by_pair.items()], open=False)
+        return Group(kind, by_pair[0], shown=False)
+    return Group(kind, [Group(titles[pair], layers) for pair, layers in by_pair.items()], shown=False)
 
 
 def _pair_title(job: Answered, channel: Channel) -> str:
@@ -122,7 +122,7 @@ def _stem(path: str) -> str:
 
 
 def _view(job: Answered, found: Bounds | None) -> Bounds:
-    """The polygons and some ground around them, all of the grid where there are none."""
+    """The polygons and some ground of the grid around them, all of it where there are none."""
     grid = job.plan.geobox.boundingbox
     if found is None:
         return grid.left, grid.bottom, grid.right, grid.top
@@ -130,4 +130,9 @@ def _view(job: Answered, found: Bounds | None) -> Bounds:
     affine = job.plan.geobox.affine
     pixel = max(math.hypot(affine.a, affine.d), math.hypot(affine.b, affine.e))
     margin = max(_MARGIN * max(right - left, top - bottom), _MARGIN_PX * pixel)
-    return left - margin, bottom - margin, right + margin, top + margin
+    return (
+        max(left - margin, grid.left),
+        max(bottom - margin, grid.bottom),
+        min(right + margin, grid.right),
+        min(top + margin, grid.top),
+    )

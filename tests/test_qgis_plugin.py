@@ -272,7 +272,7 @@ def test_bad_input_is_one_clear_line(process: Process, tmp_path: Path) -> None:
     cases = {
         "found nothing; wanted a sentence": ["QUERY= "],
         "remedy: choose another --out, or --overwrite": ["QUERY=roofs"],
-        "remedy: see geomtrs model list": ["QUERY=roofs", "MODEL=nanno"],
+        "remedy: did you mean nano?": ["QUERY=roofs", "MODEL=nanno"],
     }
     for words, told in cases.items():
         ran = process(

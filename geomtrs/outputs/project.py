@@ -50,11 +50,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Layers and groups under one name, the topmost first."""
+    """Layers and groups under one name, the topmost first. One that is not `shown` is folded; a click shows it."""
 
     name: str
     members: Sequence[Layer | Group]
-    open: bool = True
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +152,12 @@ def _planted(parent: ET.Element, members: Sequence[Layer | Group]) -> Iterator[t
         if isinstance(member, Layer):
             yield parent, member
             continue
-        branch = _add(
-            parent,
-            "layer-tree-group",
-            name=member.name,
-            checked="Qt::Checked",
-            expanded="1" if member.open else "0",
+        state = (
+            {"checked": "Qt::Checked", "expanded": "1"}
+            if member.shown
+            else {"checked": "Qt::Unchecked", "expanded": "0"}
         )
+        branch = _add(parent, "layer-tree-group", name=member.name, **state)
         yield from _planted(branch, member.members)
 
 

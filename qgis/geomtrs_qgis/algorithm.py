@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
@@ -23,12 +24,15 @@ from .command import CommandError, Ended, find_program, run
 
 ICON = Path(__file__).parent / "icon.svg"
 SETTING = "GEOMTRS_PROGRAM"
-QUERY, MODEL, THRESHOLD, MIN_AREA, OUTPUT = "QUERY", "MODEL", "THRESHOLD", "MIN_AREA", "OUTPUT"
+QUERY, MODEL, THRESHOLD, MIN_AREA = "QUERY", "MODEL", "THRESHOLD", "MIN_AREA"
+REPLACE, OUTPUT = "REPLACE", "OUTPUT"
 DONE, FAILED, IN_PART, INTERRUPTED = 0, 1, 3, 130
 
 
 class GeomtrsAlgorithm(QgsProcessingAlgorithm):
-    """One command of geomtrs."""
+    """One command of geomtrs; `replaces` are its options that start over."""
+
+    replaces: tuple[str, ...] = ()
 
     def createInstance(self) -> GeomtrsAlgorithm:
         """QGIS runs a copy."""
@@ -82,12 +86,17 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
         self.addParameter(query)
         self.addParameter(threshold)
         self.addParameter(area)
-        for parameter in (model,):
-            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
-            self.addParameter(parameter)
+        self.add_advanced(model)
+
+    def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
+        """The parameter, folded away at first."""
+        parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+        self.addParameter(parameter)
 
     def add_output_parameter(self) -> None:
-        """The folder of the answers."""
+        """The folder of the answers, and whether what lies there is replaced."""
+        words = f"Replace what an earlier run left in the folder ({', '.join(self.replaces)})"
+        self.add_advanced(QgsProcessingParameterBoolean(REPLACE, words, False))
         self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, "Folder of the answers"))
 
     def answer_arguments(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
@@ -103,6 +112,7 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
             f"--threshold={self.parameterAsDouble(parameters, THRESHOLD, context)}",
             f"--min-area={self.parameterAsDouble(parameters, MIN_AREA, context)}",
             f"--out={self.parameterAsString(parameters, OUTPUT, context)}",
+            *(self.replaces if self.parameterAsBoolean(parameters, REPLACE, context) else ()),
             "--log-json",
             "--json",
         ]

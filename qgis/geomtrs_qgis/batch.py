@@ -23,6 +23,8 @@ INPUT = "INPUT"
 class BatchAlgorithm(GeomtrsAlgorithm):
     """The answers to sentences about every scene of a folder."""
 
+    replaces = ("--fresh",)
+
     def name(self) -> str:
         """As in `geomtrs:batch`."""
         return "batch"

@@ -14,18 +14,19 @@ from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingOutputVectorLayer,
     QgsProcessingParameterBoolean,
-    QgsProcessingParameterDefinition,
     QgsProcessingParameterExtent,
     QgsProcessingParameterMultipleLayers,
 )
 
 from .algorithm import OUTPUT, GeomtrsAlgorithm, load
 
-IMAGES, EXTENT, OVERWRITE, RASTERS = "IMAGES", "EXTENT", "OVERWRITE", "RASTERS"
+IMAGES, EXTENT, RASTERS = "IMAGES", "EXTENT", "RASTERS"
 
 
 class DetectAlgorithm(GeomtrsAlgorithm):
     """The answers to sentences about two or more rasters of one place."""
+
+    replaces = ("--overwrite", "--fresh")
 
     def name(self) -> str:
         """As in `geomtrs:detect`."""
@@ -63,13 +64,7 @@ class DetectAlgorithm(GeomtrsAlgorithm):
         self.addParameter(images)
         self.add_answer_parameters()
         self.addParameter(QgsProcessingParameterExtent(EXTENT, "Area of interest", optional=True))
-        for name, text in (
-            (OVERWRITE, "Replace the answers of an earlier run in the folder"),
-            (RASTERS, "Load masks and probabilities, too"),
-        ):
-            flag = QgsProcessingParameterBoolean(name, text, False)
-            flag.setFlags(flag.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
-            self.addParameter(flag)
+        self.add_advanced(QgsProcessingParameterBoolean(RASTERS, "Load masks and probabilities, too", False))
         self.add_output_parameter()
         self.addOutput(QgsProcessingOutputVectorLayer("POLYGONS", "Polygons, a layer a sentence"))
         self.addOutput(QgsProcessingOutputFile("PROJECT", "QGIS project of the answers"))
@@ -81,8 +76,6 @@ class DetectAlgorithm(GeomtrsAlgorithm):
         """Asks, and has the answers loaded."""
         arguments = ["detect", *self._images(parameters, context), *self.answer_arguments(parameters, context)]
         arguments += self._area(parameters, context)
-        if self.parameterAsBoolean(parameters, OVERWRITE, context):
-            arguments.append("--overwrite")
         run = self.ask(arguments, feedback).facts
         for warning in run.get("warnings", ()):
             feedback.pushWarning(warning)

@@ -43,14 +43,15 @@ def read(folder: Path) -> ET.Element:
     return ET.fromstring(project_text(folder / "project.qgz"))
 
 
-def tree(group: ET.Element | None, path: str = "") -> Iterator[tuple[str, bool]]:
-    """Every layer as group/group/name, and whether it is shown."""
+def tree(group: ET.Element | None, path: str = "", *, shown: bool = True) -> Iterator[tuple[str, bool]]:
+    """Every layer as group/group/name, and whether it is shown: it and all its groups are checked."""
     assert group is not None
     for child in group:
+        checked = shown and child.get("checked") == "Qt::Checked"
         if child.tag == "layer-tree-layer":
-            yield path + child.attrib["name"], child.attrib["checked"] == "Qt::Checked"
+            yield path + child.attrib["name"], checked
         elif child.tag == "layer-tree-group":
-            yield from tree(child, f"{path}{child.attrib['name']}/")
+            yield from tree(child, f"{path}{child.attrib['name']}/", shown=checked)
 
 
 def look(folder: Path, name: str) -> ET.Element:
@@ -189,7 +190,12 @@ def test_the_map_opens_on_the_polygons_without_any_on_all_of_the_grid(dated: Cha
         return [float(view.attrib[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
 
     left, bottom, right, top = dated.polygons.total_bounds
-    assert corners(dated.folder) == pytest.approx([left - 100, bottom - 100, right + 100, top + 100])  # 50 px of 2 m
+    wanted = [left - 100, bottom - 100, right + 100, top + 100]  # 50 px of 2 m, as far as the grid goes
+    with rasterio.open(dated.folder / "coverage.tif") as raster:
+        grid = raster.bounds
+    assert corners(dated.folder) == pytest.approx(
+        [max(wanted[0], grid.left), max(wanted[1], grid.bottom), min(wanted[2], grid.right), min(wanted[3], grid.top)]
+    )
     images = [str(write(tmp_path / name, ground())) for name in ("2019.tif", "2021.tif")]
     with rasterio.open(images[0]) as raster:
         assert corners(ask(*images, query=NEW, out=tmp_path / "out").folder) == list(raster.bounds)
@@ -218,6 +224,12 @@ def test_each_flipped_byte_of_a_project_is_noticed_d12(tmp_path: Path) -> None:
     for position in range(len(content)):
         path.write_bytes(content[:position] + bytes([content[position] ^ 0x10]) + content[position + 1 :])
         assert difference(path, wanted), f"byte {position} of {len(content)}"
+
+
+def test_plain_pictures_are_left_out_since_qgis_draws_them_elsewhere(tmp_path: Path) -> None:
+    done = ask(*series(tmp_path)[:2], query=NEW, out=tmp_path / "out", pixels=True)
+    found = [name for name, _ in tree(read(done.folder).find("layer-tree-group"))]
+    assert found == [f"polygons/{NEW}", f"mask/{NEW}", f"probability/{NEW}", "coverage"]
 
 
 def test_a_batch_has_one_project_of_its_polygons_and_its_scenes(tmp_path: Path) -> None:
