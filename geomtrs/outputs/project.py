@@ -24,6 +24,7 @@ NAME = "project.qgz"
 _INSIDE = "project.qgs"
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # equal projects give equal bytes, whenever they are written
+_LARGEST = 1 << 28  # bytes of a .qgs that is still read: a zip may hold a thousand times what it weighs
 # The fields are text, `2019`, `2019-06` or `2019-06-01`: what is missing is the first of its kind.
 _DAY = 'to_datetime("{0}" || substr(\'-01-01\', length("{0}") - 3))'
 _FOLDERS_OF = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
@@ -86,13 +87,15 @@ def write_project(path: Path, project: Project) -> None:
 
 
 def project_text(path: Path) -> bytes:
-    """The .qgs in a .qgz. Raises ValueError for a file that is no whole project."""
+    """The .qgs in a .qgz. Raises ValueError for a file that is no whole project, or too large for one."""
     try:
         with zipfile.ZipFile(path) as archive:
+            (inside,) = (one for one in archive.infolist() if one.filename.endswith(".qgs"))
+            if inside.file_size > _LARGEST:
+                raise ValueError(f"{inside.file_size} bytes unpacked, more than any project has")
+            text = archive.read(inside)
             if archive.testzip() is not None:
                 raise ValueError("a part of it is damaged")
-            (name,) = (name for name in archive.namelist() if name.endswith(".qgs"))
-            text = archive.read(name)
         if ET.fromstring(text).tag != "qgis":
             raise ValueError("what it holds is no project")
     except (zipfile.BadZipFile, zlib.error, ET.ParseError, EOFError, NotImplementedError, RuntimeError) as error:

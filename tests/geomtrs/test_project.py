@@ -217,6 +217,15 @@ def test_a_project_that_its_user_saved_is_no_fault_d12(tmp_path: Path) -> None:
     assert Finding("project.qgz", "missing") in verify(done.folder)
 
 
+def test_a_project_that_unpacks_to_more_than_any_project_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path / "project.qgz", project())
+    monkeypatch.setattr("geomtrs.outputs.project._LARGEST", 1000)
+    with pytest.raises(ValueError, match="more than any project has"):
+        project_text(tmp_path / "project.qgz")
+
+
 def test_each_flipped_byte_of_a_project_is_noticed_d12(tmp_path: Path) -> None:
     path = tmp_path / "project.qgz"
     write_project(path, project())
