@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TORCHGEO ?= .venv-torchgeo
 FAST = not slow and not qgis and not browser and not torchgeo and not cuda
 
-.PHONY: setup demo test test-slow test-torchgeo bench lint
+.PHONY: setup demo test test-slow test-torchgeo bench lint qgis-plugin
 
 setup: $(VENV)/.ready
 
@@ -42,3 +42,7 @@ $(TORCHGEO)/.ready: pyproject.toml constraints.txt
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+# The plugin for QGIS as a zip in dist/: Plugins > Manage and Install Plugins > Install from ZIP.
+qgis-plugin:
+	$(PYTHON) qgis/package.py dist

@@ -41,7 +41,7 @@ _ASIDE_PX = 8192 * 8192
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_RECORDS = ("checksums.json", "run.json", "item.json", "failures.geojson")
+_RECORDS = ("checksums.json", "run.json", "item.json", "project.qgz", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
@@ -69,10 +69,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a run: files in the order they were made, polygons by layer, ground by coverage, warnings."""
+    """What became of a run: files in the order they were made, polygons by layer and the bounds of them all (None
+    without one), ground by coverage, warnings.
+    """
 
     files: tuple[Path, ...]
     polygons: Mapping[str, int]
+    bounds: tuple[float, float, float, float] | None
     coverage: tuple[CoverageTotal, ...]
     notes: tuple[str, ...]
 
@@ -116,6 +119,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     return Written(
         files=(*files, job.folder / "coverage.tif", *vectors, *previews, *_write_failures(job, failed)),
         polygons={name: len(frame) for name, frame in layers.items()},
+        bounds=_bounds(layers),
         coverage=coverage,
         notes=(*told, *notes),
     )
@@ -155,6 +159,14 @@ def _layers(
         layers[name] = pd.concat(filled, ignore_index=True)
         layers[name]["id"] = range(1, len(layers[name]) + 1)
     return layers, told
+
+
+def _bounds(layers: Mapping[str, geopandas.GeoDataFrame]) -> tuple[float, float, float, float] | None:
+    boxes = [frame.total_bounds for frame in layers.values() if len(frame)]
+    if not boxes:
+        return None
+    left, bottom, right, top = zip(*boxes, strict=True)
+    return float(min(left)), float(min(bottom)), float(max(right)), float(max(top))
 
 
 def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:

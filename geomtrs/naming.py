@@ -10,7 +10,7 @@ from geomtrs import dates as dating
 from geomtrs.outputs.raster import stem
 from geomtrs.query import Query, slugs
 
-SINGLE = ("coverage.tif", "run.json", "item.json", "checksums.json")
+SINGLE = ("coverage.tif", "project.qgz", "run.json", "item.json", "checksums.json")
 
 
 @dataclass(frozen=True, slots=True)

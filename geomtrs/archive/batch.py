@@ -19,6 +19,7 @@ from geomtrs.archive.begin import only_batch, open_ledger
 from geomtrs.archive.ledger import Ledger, Row
 from geomtrs.archive.merge import merge
 from geomtrs.archive.scene import Scene
+from geomtrs.archive.showing import show_batch
 from geomtrs.archive.summary import summarize, write_failures
 from geomtrs.asking import ask_model
 from geomtrs.errors import ModelError
@@ -133,6 +134,7 @@ def batch(
         rows = ledgers.rows(ledger.path)
         merged = merge(asked.folder, asked.spec.queries, rows)
         summarize(asked.folder, asked.spec.queries, rows, merged)
+        show_batch(asked.folder, asked.spec.queries, rows, merged)
     return BatchResult(asked.folder)
 
 

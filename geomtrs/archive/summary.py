@@ -23,7 +23,7 @@ PICTURES = 300
 PICTURE_PX = 360
 ROWS = 5000
 MAP_PX = (680, 300)
-_COLOURS = {"done": "#2a7de1", "failed": "#d92d20", "skipped": "#98a2b3", "pending": "#c9a227", "running": "#c9a227"}
+COLOURS = {"done": "#2a7de1", "failed": "#d92d20", "skipped": "#98a2b3", "pending": "#c9a227", "running": "#c9a227"}
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #6b7280; }
@@ -116,13 +116,13 @@ def _map(rows: Sequence[Row]) -> str:
             "M" + " ".join(f"{(x - west) * narrow * scale:.1f},{(north - y) * scale:.1f}" for x, y in ring.coords) + "Z"
             for ring in shapely.get_exterior_ring(shapely.get_parts(row.scene.ground))
         )
-        colour, label = _COLOURS[row.status], html.escape(f"{row.scene.id}: {row.status}")
+        colour, label = COLOURS[row.status], html.escape(f"{row.scene.id}: {row.status}")
         shapes.append(
             f'<path d="{outline}" fill="{colour}" fill-opacity=".25" stroke="{colour}"><title>{label}</title></path>'
         )
     box = f"-4 -4 {width + 8:.0f} {height + 8:.0f}"
-    states = [state for state in _COLOURS if any(row.status == state for row in placed)]
-    legend = " · ".join(f'<span style="color:{_COLOURS[state]}">■</span> {state}' for state in states)
+    states = [state for state in COLOURS if any(row.status == state for row in placed)]
+    legend = " · ".join(f'<span style="color:{COLOURS[state]}">■</span> {state}' for state in states)
     place = f"{west:.4f} to {east:.4f} lon, {south:.4f} to {north:.4f} lat"
     drawing = f'<svg viewBox="{box}" width="{width + 8:.0f}" height="{height + 8:.0f}">{"".join(shapes)}</svg>'
     return f'<h2>Where</h2>{drawing}<div class="faint">{legend} · {place}</div>'

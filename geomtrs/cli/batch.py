@@ -154,7 +154,15 @@ def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
         print(json_.dumps({"folder": str(result.folder), "counts": counts, "failed": failed}, ensure_ascii=False))
     elif not quiet:
         print(f"done    {' · '.join(f'{count} {state}' for state, count in counts.items())}", file=sys.stderr)
-        for name in ("all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "summary.html"):
+        for name in (
+            "all.gpkg",
+            "all.parquet",
+            "collection.json",
+            "failures.geojson",
+            "ledger.gpkg",
+            "project.qgz",
+            "summary.html",
+        ):
             if (result.folder / name).exists():
                 print(result.folder / name)
     return result.exit_code

@@ -41,6 +41,7 @@ _TYPES = {
     ".png": "image/png",
     ".json": "application/json",
     ".qml": "application/xml",
+    ".qgz": "application/x-qgis-project-container",
 }
 _ROLES = {
     "mask": ["data"],
@@ -49,6 +50,7 @@ _ROLES = {
     "polygons": ["data"],
     "preview": ["overview"],
     "style": ["style"],
+    "project": ["style"],
     "failures": ["metadata"],
 }
 
