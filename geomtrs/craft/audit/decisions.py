@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, get_args
@@ -107,7 +107,7 @@ def append(folder: Path, decisions: Iterable[Decision]) -> None:
         ) from error  # fmt: skip
 
 
-def read(folder: Path, auditor: str) -> list[Decision]:
+def read(folder: Path, auditor: str, note: Callable[[str], None] = log.warning) -> list[Decision]:
     """An auditor's lines in their order; none where there is no file.
 
     A last line that is torn was never answered for, and is dropped with a note. Raises DataError for any other line
@@ -118,7 +118,7 @@ def read(folder: Path, auditor: str) -> list[Decision]:
         return []
     *lines, last = path.read_bytes().split(b"\n")
     if last and _decision(last) is None:
-        log.warning("%s: its last line is torn and was dropped: %d bytes", path, len(last))
+        note(f"{path}: its last line is torn and was dropped ({len(last)} bytes)")
         last = b""
     found = []
     for number, line in enumerate([*lines, last] if last else lines, 1):
@@ -156,7 +156,9 @@ def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
 
 
 def keep_mask(folder: Path, mask: Bool) -> str:
-    """The mended mask is on disk under its hash, which is returned."""
+    """The mended mask is on disk under its hash, which is returned. Raises QueryError for an empty one."""
+    if not mask.any():
+        raise QueryError("mask", found="nothing in it", wanted="a pixel at least", remedy="reject the item instead")
     return write_mask(folder / FOLDER, mask)
 
 
