@@ -90,9 +90,8 @@ def _producer_spread(
     own = w**2 * (1 - producer) ** 2 * user * (1 - user) / spare
     missed = w[:, None] ** 2 * within * (1 - within) / spare[:, None]
     np.fill_diagonal(missed, 0)
-    return np.divide(
-        np.sqrt(own + producer**2 * missed.sum(0)), shares, out=np.full_like(w, np.nan), where=shares > 0
-    )  # fmt: skip
+    spread = np.sqrt(own + producer**2 * missed.sum(0))
+    return np.asarray(np.divide(spread, shares, out=np.full_like(w, np.nan), where=shares > 0))
 
 
 def _estimate(value: float, spread: float) -> Estimate:

@@ -97,7 +97,7 @@ class RunAnswers:
         date = place.answer.dates[side == "after"]
 
         def read(piece: Window) -> NDArray[np.uint8]:
-            return self.stack.read(piece).pixels[date]
+            return np.asarray(self.stack.read(piece).pixels[date])
 
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
             pixels = reduce_pieces(read, place.window, place.factor, mean_of)

@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def _mask(run: RunAnswers, word: Decision) -> Bool:
     return burnt(place.outline, place.window, place.factor)
 
 
-def _squares(shape: tuple[int, int]) -> Iterator[Window]:
+def _squares(shape: Sequence[int]) -> Iterator[Window]:
     height, width = shape
     for top, left in itertools.product(range(0, height, TILE_PX), range(0, width, TILE_PX)):
         window = Window(left, top, min(TILE_PX, width - left), min(TILE_PX, height - top))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geomtrs.craft.audit.decisions import FOLDER
@@ -22,6 +21,7 @@ from geomtrs.errors import JobError, MissingExtra, QueryError
 from geomtrs.lock import only_one
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,7 +31,7 @@ TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 PAGE = ("index.html", "desk.css", "desk.js", "items.js", "mask.js", "server.js", "view.js")
 MOST_BYTES = 32 << 20  # of what a page may send
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -47,7 +47,7 @@ def serve(desk: Desk, *, port: int, opened: Callable[[Mapping[str, str]], None])
 
     port  0 = any that is free
 
-    Raises MissingExtra without Starlette and uvicorn, JobError where the port is taken or an auditor is at another desk.
+    Raises MissingExtra without Starlette and uvicorn, JobError where the port is taken or an auditor sits elsewhere.
     """
     with suppress(KeyboardInterrupt), _held(desk), _bound(port) as listening:
         port = listening.getsockname()[1]
@@ -56,7 +56,7 @@ def serve(desk: Desk, *, port: int, opened: Callable[[Mapping[str, str]], None])
         server.run(sockets=[listening])
 
 
-def web_server(desk: Desk, port: int) -> Any:  # Any: uvicorn.Server, which need not be installed
+def web_server(desk: Desk, port: int) -> uvicorn.Server:
     """What runs on a socket that is bound to the port. Raises MissingExtra."""
     try:
         import starlette  # noqa: F401 - asked for here, so that the error comes before anything is opened
