@@ -157,11 +157,12 @@ class RunAnswers:
     def _note(self, name: str) -> str:
         place = self.places[name]
         if place.outline is None:
-            return f"{place.answer.when} · nothing was found at the cross"
+            row, column = place.points[0]
+            return f"nothing was found at row {row}, column {column} · {place.answer.when}"
         number = int(name.rsplit("-", 2)[1])
         row = place.answer.table.set_index("id").loc[number]
         size = f"{row.area_px:,} px" if np.isnan(row.area_m2) else area_text(row.area_m2)
-        return f"{place.answer.when} · polygon {number} · {size} · mean probability {row.prob_mean:.2f}"
+        return f"polygon {number} · {size} · probability {row.prob_mean:.2f} · {place.answer.when}"
 
 
 def burnt(outline: shapely.Geometry, window: Window, factor: int = 1) -> Bool:

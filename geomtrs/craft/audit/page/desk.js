@@ -19,9 +19,8 @@ const REASONS = {
     "fits several things", "cannot be told from the pictures"],
   found: ["nothing changed here", "another thing changed", "season, light or shadow", "the dates are shifted",
     "cloud or bad data", "cannot be told from the pictures"],
-  "nothing here": ["missed at the cross", "cannot be told from the pictures"],
 };
-const MISSED = "missed, and drawn";
+const NOTHING = "nothing here", MISSED = "missed";
 const SIZES = [1, 2, 3, 5, 8, 12, 18, 26, 40, 60, 90];
 
 const $ = (id) => document.querySelector(id);
@@ -36,7 +35,7 @@ document.title = `${about.title} · ${about.auditor}`;
 $("#title").textContent = about.title;
 $("#who").textContent = about.auditor;
 $("#mend").hidden = !about.words;
-list = new List(items, about.auditor, (one) => queue(() => show(one)));
+list = new List(about, (one) => queue(() => show(one)));
 counted();
 await show(items.find((one) => !one.said) ?? items[0]);
 document.documentElement.dataset.ready = Math.round(performance.now() - begun);
@@ -71,7 +70,7 @@ function told() {
   $("#note").textContent = item.note + (item.said?.sentence ? ` · was “${item.sentence}”` : "");
   $("#checks").replaceChildren(...item.checks.map((check) =>
     make("li", { className: check.passed ? "" : "failed" }, make("b", { textContent: check.rule }), ` ${check.saw}`)));
-  const nothing = item.kind === "nothing here";
+  const nothing = item.kind === NOTHING;
   $("#accept").textContent = nothing ? "nothing here" : "accept";
   $("#reject").textContent = nothing ? "missed" : "reject";
 }
@@ -109,7 +108,7 @@ async function keepMask() {
 }
 
 async function accept() {
-  const nothing = item.kind === "nothing here";
+  const nothing = item.kind === NOTHING;
   if (nothing) drafts.delete(item); // "nothing here" contradicts whatever was painted
   else if (view.mask?.changed) await save();
   if (nothing || item.said?.verdict !== "accept") await decide("accept", nothing ? { mask: null } : {});
@@ -125,7 +124,7 @@ async function reject(reason) {
 async function save() {
   if (!view.mask?.changed) return say("the mask is as it was");
   const mask = await keepMask();
-  if (item.kind === "nothing here") await decide("reject", { reason: MISSED, mask });
+  if (item.kind === NOTHING) await decide("reject", { reason: MISSED, mask });
   else await decide("accept", { mask });
   painted();
 }
@@ -147,8 +146,8 @@ async function undo() {
 }
 
 function ask() {
+  if (item.kind === NOTHING) return view.mask?.changed ? save().then(() => show(list.step(item, 1))) : reject(MISSED);
   const reasons = REASONS[item.kind] ?? REASONS.words;
-  $("#why h3").textContent = item.kind === "nothing here" ? "What was missed?" : "Why not?";
   $("#why ol").replaceChildren(...reasons.map((reason, i) => {
     const button = make("button", { type: "button", textContent: reason });
     button.addEventListener("click", () => queue(() => reject(reason)));

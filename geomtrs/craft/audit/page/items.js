@@ -26,9 +26,10 @@ function filters(me) {
 }
 
 export class List {
-  constructor(items, me, chosen) {
+  constructor({ items, auditor, words }, chosen) {
     this.items = items;
-    this.of = filters(me);
+    this.of = filters(auditor);
+    this.words = words; // sentences tell items apart; of a run they are all the same
     this.chosen = chosen;
     this.box = document.querySelector("#list");
     this.rows = document.querySelector("#rows");
@@ -97,7 +98,7 @@ export class List {
   #row(item, at) {
     const rules = failed(item);
     const row = make("div", { className: `row ${stateOf(item)}` + (item === this.current ? " current" : "") },
-      make("b", { textContent: item.said?.sentence ?? item.sentence }),
+      make("b", { textContent: this.words ? item.said?.sentence ?? item.sentence : item.note }),
       make("small", {}, `${item.kind} · ${item.thing}`,
         ...(rules.length ? [make("em", { textContent: ` · fails ${rules.join(", ")}` })] : [])));
     row.dataset.at = at;
