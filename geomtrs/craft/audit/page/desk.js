@@ -28,7 +28,6 @@ const view = new View($("#stage"));
 const drafts = new Map(); // masks that were painted and not saved, by item
 let items, list, item, about, tool = null, size = 4;
 
-const begun = performance.now();
 about = await server.items();
 items = about.items;
 document.title = `${about.title} · ${about.auditor}`;
@@ -38,7 +37,7 @@ $("#mend").hidden = !about.words;
 list = new List(about, (one) => queue(() => show(one)));
 counted();
 await show(items.find((one) => !one.said) ?? items[0]);
-document.documentElement.dataset.ready = Math.round(performance.now() - begun);
+document.documentElement.dataset.ready = Math.round(performance.now()); // ms since its address was asked for
 
 async function show(one) {
   if (!one) return say("that was the last of these");
