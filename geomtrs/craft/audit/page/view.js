@@ -12,6 +12,7 @@ export class View {
     }));
     this.split = stage.querySelector("#split");
     Object.assign(this, { mode: "side", date: 1, overlay: true, pictures: null, mask: null, points: [], open: [], cursor: null });
+    this.edge = new OffscreenCanvas(1, 1);
     this.split.addEventListener("input", () => this.draw());
     new ResizeObserver(() => this.fit()).observe(stage);
   }
@@ -40,8 +41,8 @@ export class View {
     if (!this.pictures) return;
     for (const { canvas } of this.panes) {
       const box = canvas.parentElement.getBoundingClientRect();
-      canvas.width = Math.max(1, Math.round(box.width * devicePixelRatio));
-      canvas.height = Math.max(1, Math.round(box.height * devicePixelRatio));
+      const size = [box.width, box.height].map((side) => Math.max(1, Math.round(side * devicePixelRatio)));
+      if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
     }
     const [{ canvas }] = this.panes, [{ width, height }] = this.pictures;
     this.scale = Math.min(canvas.width / width, canvas.height / height);
@@ -84,7 +85,15 @@ export class View {
     return [(event.clientX - box.left) * devicePixelRatio, (event.clientY - box.top) * devicePixelRatio];
   }
 
+  // Once for all that happens before the screen shows it.
   draw() {
+    this.waiting ??= requestAnimationFrame(() => {
+      this.waiting = null;
+      this.#draw();
+    });
+  }
+
+  #draw() {
     if (!this.pictures) return;
     const shown = { side: [0, 1], swipe: [0], blink: [this.date] }[this.mode];
     shown.forEach((date, i) => this.#pane(this.panes[i], date));
@@ -125,7 +134,8 @@ export class View {
 
   // A light tint, and an outline that lies outside the mask, dark without and bright within.
   #mask(pen, canvas) {
-    const edge = new OffscreenCanvas(canvas.width, canvas.height), line = edge.getContext("2d");
+    const edge = this.edge, line = edge.getContext("2d");
+    if (edge.width !== canvas.width || edge.height !== canvas.height) Object.assign(edge, { width: canvas.width, height: canvas.height });
     const { width, height } = this.mask.canvas;
     const lay = (to, dx, dy) =>
       to.drawImage(this.mask.canvas, this.left + dx, this.top + dy, width * this.scale, height * this.scale);
