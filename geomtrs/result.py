@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 10
 PREVIEWS = 4
 CHUNK_PX = 2048
+_FRAME = "width:100%;height:600px;border:1px solid #d9dce1;border-radius:4px"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,17 @@ class ChangeResult:
         vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
         return target
 
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """The answer as one page that works without a network: swipe between dates, polygons, their table.
+
+        Raises OutputError where it cannot be written.
+        """
+        from geomtrs.outputs.publish import publish
+
+        target = Path(path)
+        publish(target, self._page.encode())
+        return target
+
     def explore(self) -> folium.Map:
         """The polygons on a map that can be moved; its background comes from the internet.
 
@@ -128,10 +140,23 @@ class ChangeResult:
         return f"ChangeResult({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
-        """Pictures, totals and the largest polygons in one piece of HTML that needs no network."""
+        """A map, pictures, totals and the largest polygons in one piece of HTML that needs no network.
+
+        The map is a page in a frame of its own, which may run its script and nothing else. Where a notebook is shown
+        without scripts, pictures and table remain.
+        """
+        page = html.escape(self._page)
+        map_ = f'<iframe sandbox="allow-scripts" title="map" style="{_FRAME}" srcdoc="{page}"></iframe>'
         pictures = "".join(_picture(self.folder / output["file"]) for output in self._files("preview")[:PREVIEWS])
         place = f"<p><code>{html.escape(str(self.folder))}</code></p>"
-        return f"<div>{pictures}<p>{_totals(self.run)}</p>{_table(self.polygons)}{place}</div>"
+        return f"<div>{map_}<p>{_totals(self.run)}</p>{pictures}{_table(self.polygons)}{place}</div>"
+
+    @cached_property
+    def _page(self) -> str:
+        from geomtrs.outputs.verify import input_notes
+        from geomtrs.outputs.view import view_page
+
+        return view_page(self.run, self.polygons, notes=input_notes(self.folder))
 
     def _files(self, role: str, suffix: str = "") -> list[dict[str, Any]]:
         return [one for one in self.run["outputs"] if one["role"] == role and one["file"].endswith(suffix)]

@@ -111,7 +111,8 @@ class Page(HTMLParser):
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag not in {"script", "link", "iframe"}
+        assert tag not in {"script", "link"}
+        assert tag != "iframe" or dict(attrs)["sandbox"] == "allow-scripts"
         self.sources += [value for name, value in attrs if name in {"src", "href"} and value]
 
     def handle_data(self, data: str) -> None:
