@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -23,6 +23,7 @@ from geomtrs.outputs.look import SceneReader
 from geomtrs.outputs.preview import Caption, write_preview
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.raster import AnswerRasters, CoverageTotal, stored_threshold, write_answer, write_coverage
+from geomtrs.outputs.shape import Shaping
 from geomtrs.outputs.stac import footprint
 from geomtrs.result import area_text
 from geomtrs.scene import Scene
@@ -104,10 +105,12 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
                 job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
             )
         give_back()
+        # Before anything goes on beside it: regularizing silences warnings, of all threads at once.
+        with clock.part("shape polygons"):
+            layers, told = _layers(job, {number: _reshaped(job, table) for number, table in tables.items()})
         drawn = aside.submit(_draw_all, job, rasters, readers, tables)
         on_event(Stage("vectors", "writing polygons"))
         with clock.part("write polygons"):
-            layers, told = _layers(job, tables)
             vectors, notes = _write_vectors(job, layers)
         with clock.part("wait for previews"):
             previews = drawn.result()
@@ -160,12 +163,7 @@ def _layers(
 def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
     before, after = (job.scene.stack.layers[index] for index in job.scene.pairs[channel.pair])
     found = polygons(windows(job.store, job.plan, channel.number), job.plan.geobox, threshold=job.threshold)
-    settings = vector.TableSettings(
-        min_area_m2=job.spec.min_area_m2,
-        max_area_m2=job.spec.max_area_m2,
-        fill_holes_m2=job.spec.fill_holes_m2,
-        shift_px=left_shift_px(before, after),
-    )
+    settings = replace(_limits(job), shift_px=left_shift_px(before, after))
     query = job.spec.queries[channel.query]
     table = vector.table(
         found,
@@ -180,6 +178,16 @@ def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
         table = table[kept(table, query.scene_part, job.plan.geobox, job.scene.aoi)].reset_index(drop=True)
         table.attrs["notes"] = notes
     return table
+
+
+def _reshaped(job: Answered, table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    """As it is written: the mask and the pictures keep the outlines that the pixels have."""
+    shaping = Shaping(job.spec.simplify_m, job.spec.regularize)
+    return vector.reshaped(table, job.plan.geobox, _limits(job), shaping) if shaping else table
+
+
+def _limits(job: Answered) -> vector.TableSettings:
+    return vector.TableSettings(job.spec.min_area_m2, job.spec.max_area_m2, job.spec.fill_holes_m2)
 
 
 def left_shift_px(before: DateLayer, after: DateLayer) -> float:

@@ -27,6 +27,7 @@ from geomtrs.lock import only_one
 from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
+from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
 from geomtrs.scene import JobPlan, asked_lines, open_scene, plan_scene, tiles_line
@@ -136,6 +137,8 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
     """The job itself, stage by stage. `repeats` is the run that must be repeated exactly."""
     from geomtrs.result import ChangeResult
 
+    if spec.regularize:
+        check_regularizer()
     clock, folder = Clock(), Path(spec.out)
     # Left to itself GDAL caches 5 % of the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:

@@ -20,7 +20,9 @@ from geomtrs.cli.detect import (
     Nodata,
     Quiet,
     Register,
+    Regularize,
     Resampling,
+    Simplify,
 )
 from geomtrs.cli.progress import listener
 
@@ -98,6 +100,8 @@ def batch(
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
     max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
     fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
+    simplify: Simplify = 0.0,
+    regularize: Regularize = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget an earlier batch here, replace its outputs.", rich_help_panel=_RUN)
     ] = False,
@@ -134,7 +138,7 @@ def batch(
         "bbox": bbox, "datetime": datetime, "pairs": pairs, "aoi": aoi, "aoi_crs": aoi_crs, "bands": bands, "nodata": nodata, "alpha": alpha,
         "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
-        "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
+        "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
         "threads": threads, "scheduler": scheduler, "keep_going": keep_going,
     }  # fmt: skip
     if dry_run:

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from tiling.ground import apply_affine
+from geomtrs.outputs.shape import moved
 
 MOST_POLYGONS = 4000
 # Two numbers of up to six digits each: with this many corners a page holds about 1 MB of outlines.
@@ -43,9 +43,7 @@ def outlines(polygons: geopandas.GeoDataFrame, geobox: GeoBox, *, finest_px: flo
     size = polygons["area_px"].to_numpy()
     rows = np.argsort(-size, kind="stable")[:MOST_POLYGONS]
     notes = [f"the {len(rows):,} largest of {len(size):,} polygons are drawn"] if len(rows) < len(size) else []
-    lattice = shapely.transform(
-        polygons.geometry.to_numpy()[rows], lambda xy: np.stack(apply_affine(~geobox.affine, xy[:, 0], xy[:, 1]), 1)
-    )
+    lattice = moved(polygons.geometry.to_numpy()[rows], ~geobox.affine)
     stray = STRAY * finest_px
     drawn = shapely.simplify(lattice, stray)
     while shapely.get_num_coordinates(drawn).sum() > MOST_CORNERS and stray < max(geobox.shape):
