@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import geopandas
+import numpy as np
 import pandas as pd
 
 from geomtrs.clock import Clock
 from geomtrs.events import Listener, Stage
 from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
-from geomtrs.outputs import vector
+from geomtrs.outputs import tracks, vector
 from geomtrs.outputs.keep import kept
 from geomtrs.outputs.look import SceneReader
 from geomtrs.outputs.preview import Caption, write_preview
@@ -107,11 +108,13 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         give_back()
         # Before anything goes on beside it: regularizing silences warnings, of all threads at once.
         with clock.part("shape polygons"):
-            layers, told = _layers(job, {number: _reshaped(job, table) for number, table in tables.items()})
+            outlines = {number: _reshaped(job, table) for number, table in tables.items()}
+            layers, told = _layers(job, outlines)
         drawn = aside.submit(_draw_all, job, rasters, readers, tables)
         on_event(Stage("vectors", "writing polygons"))
         with clock.part("write polygons"):
             vectors, notes = _write_vectors(job, layers)
+            vectors += _write_tracks(job, layers, outlines)
         with clock.part("wait for previews"):
             previews = drawn.result()
     give_back()
@@ -215,6 +218,30 @@ def _write_vectors(job: Answered, layers: Mapping[str, geopandas.GeoDataFrame]) 
             parts = [path.with_suffix(part) for part in _SHAPEFILE] if suffix == "shp" else [path]
             files += [part for part in parts if part.exists()]  # a plain picture has no .prj
     return files, notes
+
+
+def _write_tracks(
+    job: Answered, layers: Mapping[str, geopandas.GeoDataFrame], outlines: Mapping[int, geopandas.GeoDataFrame]
+) -> list[Path]:
+    """tracks.gpkg, a layer a sentence, where there are several pairs of dates.
+
+    outlines  the parts of `layers`, by channel
+    """
+    if not job.names.tracked:
+        return []
+    path = job.folder / tracks.NAME
+    counts: dict[str, list[int]] = {name: [] for name in layers}
+    for channel in job.names.channels():  # pair by pair, as the rows of a layer
+        counts[job.names.layers[channel.query]].append(len(outlines[channel.number]))
+    tracked = {
+        name.replace("changes", "tracks", 1): tracks.tracks(
+            frame, np.repeat(np.arange(len(counts[name])), counts[name])
+        )
+        for name, frame in layers.items()
+    }
+    sentences = dict(zip(tracked, (query.text for query in job.spec.queries), strict=True))
+    vector.write(path, tracked, sentences)
+    return [path]
 
 
 def _write_failures(job: Answered, failed: Sequence[BlockFailure]) -> list[Path]:

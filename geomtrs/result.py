@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
+from tiling.errors import OutputError
 
 if TYPE_CHECKING:
     import folium
@@ -75,14 +76,24 @@ class ChangeResult:
     @cached_property
     def polygons(self) -> geopandas.GeoDataFrame:
         """All changed things, one row each; `query` tells the sentences apart, an empty answer has all columns."""
-        import geopandas
-        import pandas as pd
-
         path = self.folder / self._files("polygons", ".gpkg")[0]["file"]
-        layers = [geopandas.read_file(path, layer=query["layer"], use_arrow=True) for query in self.run["queries"]]
-        # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
-        filled = [layer for layer in layers if len(layer)] or layers[:1]
-        return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
+        return _layers(path, [query["layer"] for query in self.run["queries"]])
+
+    @cached_property
+    def tracks(self) -> geopandas.GeoDataFrame:
+        """The polygons of three or more dates, `track` telling which are one thing, with `first_seen`, `last_seen`.
+
+        >>> answer.tracks.groupby(["query", "track", "date_to"]).area_m2.sum()  # doctest: +SKIP
+
+        Raises OutputError for two dates, between which nothing can be followed.
+        """
+        files = self._files("tracks")
+        if not files:
+            raise OutputError(
+                self.folder, found="one pair of dates", wanted="several", remedy="run detect over three dates or more"
+            )
+        layers = [query["layer"].replace("changes", "tracks", 1) for query in self.run["queries"]]
+        return _layers(self.folder / files[0]["file"], layers)
 
     @property
     def preview(self) -> Image.Image:
@@ -171,6 +182,17 @@ class ChangeResult:
         joined = xarray.concat(arrays, dim="answer", join="override", combine_attrs="drop_conflicts")
         labels = {key: ("answer", [output[key] for output in outputs]) for key in ("query", "date_from", "date_to")}
         return joined.assign_coords(labels).rename(role)
+
+
+def _layers(path: Path, names: Sequence[str]) -> geopandas.GeoDataFrame:
+    """Layers of a GeoPackage below each other."""
+    import geopandas
+    import pandas as pd
+
+    layers = [geopandas.read_file(path, layer=name, use_arrow=True) for name in names]
+    # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
+    filled = [layer for layer in layers if len(layer)] or layers[:1]
+    return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
 
 
 def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -157,7 +156,6 @@ def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
         failed = {row.scene.id: row.reason for row in result.rows if row.status == "failed"}
         print(json_.dumps({"folder": str(result.folder), "counts": counts, "failed": failed}, ensure_ascii=False))
     elif not quiet:
-        print(f"done    {' · '.join(f'{count} {state}' for state, count in counts.items())}", file=sys.stderr)
         for name in ("all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "summary.html"):
             if (result.folder / name).exists():
                 print(result.folder / name)

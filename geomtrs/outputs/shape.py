@@ -80,7 +80,7 @@ def moved(geometry: NDArray[np.object_], affine: Affine) -> NDArray[np.object_]:
 
 
 def _regularized(ground: NDArray[np.object_], *, pixel_m: float) -> tuple[NDArray[np.object_], int]:
-    """Right angles where they fit: one valid polygon of no more corners, mostly on the same ground, over no neighbour."""
+    """Right angles where they fit: a valid polygon, no more corners, mostly the same ground, none of a neighbour's."""
     from buildingregulariser import regularize_geodataframe
 
     frame = geopandas.GeoDataFrame({"row": np.arange(len(ground))}, geometry=ground)

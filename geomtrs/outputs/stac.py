@@ -47,6 +47,7 @@ _ROLES = {
     "probability": ["data", "confidence"],
     "coverage": ["data-mask"],
     "polygons": ["data"],
+    "tracks": ["data"],
     "preview": ["overview"],
     "style": ["style"],
     "failures": ["metadata"],
