@@ -14,6 +14,7 @@ import shapely
 from shapely.geometry import mapping
 
 from geomtrs.archive.ledger import Row
+from geomtrs.clock import time_text
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
@@ -96,7 +97,7 @@ def _totals(rows: Sequence[Row], found: geopandas.GeoDataFrame) -> str:
         ),
         (f"{len(found):,}", "things found"),
         (area_text(float(found["area_m2"].sum())), "of changed ground"),
-        (_time(sum(row.seconds or 0.0 for row in done)), "of computing"),
+        (time_text(sum(row.seconds or 0.0 for row in done)), "of computing"),
     ]
     return '<div class="totals">' + "".join(f"<div><b>{value}</b>{label}</div>" for value, label in facts) + "</div>"
 
@@ -174,9 +175,3 @@ def _reasons(heading: str, rows: Sequence[Row]) -> str:
         f"<tr><td>{html.escape(row.scene.id)}</td><td>{html.escape(row.reason)}</td></tr>" for row in rows[:ROWS]
     )
     return f"<h2>{heading}: {len(rows):,}</h2><table>{lines}</table>"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify
+from geomtrs.cli import audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify, view
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -39,6 +39,7 @@ app.command("plan")(plan.plan)
 app.command("resume")(plan.resume)
 app.command("rerun")(plan.rerun)
 app.command("verify")(verify.verify)
+app.command("view")(view.view)
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(craft.app, name="craft")

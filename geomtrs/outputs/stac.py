@@ -48,6 +48,7 @@ _ROLES = {
     "probability": ["data", "confidence"],
     "coverage": ["data-mask"],
     "polygons": ["data"],
+    "tracks": ["data"],
     "preview": ["overview"],
     "style": ["style"],
     "project": ["style"],

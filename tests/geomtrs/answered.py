@@ -24,7 +24,7 @@ from geomtrs.outputs.record import Output, QueryAnswer, RunRecord, role_of, writ
 from geomtrs.outputs.stac import ItemFacts, write_item
 from tiling.mosaic import windows
 from tiling.plan import Plan, plan
-from tiling.stack import CLOUD, HOLE_AT_DATE, OBSERVED
+from tiling.stack import CLOUD, HOLE_AT_DATE, OBSERVED, open_stack
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
 
@@ -135,7 +135,7 @@ def finished_run(
         dates=("2019", "2023"),
         pairs=((0, 1),),
         geobox=geobox,
-        stack={"layers": []},
+        stack=open_stack([[path] for path in inputs]).to_dict(),
         plan={"id": work.id, "blocks": len(work.blocks)},
         device={"name": "cpu"},
         queries=[QueryAnswer(SENTENCE, SENTENCE, "", "changes", len(frame))],
