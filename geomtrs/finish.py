@@ -94,7 +94,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     # Pictures read the dates while polygons are found, and are drawn while these are written. Nothing goes on beside
     # the rasters: it would cost a third more memory, for a fraction of a second.
     with _aside(job) as aside:
-        ahead = [] if isinstance(aside, _AtOnce) else list(readers.values())
+        ahead = [] if isinstance(aside, AtOnce) else list(readers.values())
         dates_read = [aside.submit(reader.read_dates) for reader in ahead]
         on_event(Stage("polygons", "finding polygons"))
         with clock.part("find polygons"):
@@ -287,14 +287,15 @@ def _aside(job: Answered) -> Executor:
     """
     geobox = job.plan.geobox
     if geobox.crs is None or geobox.width * geobox.height > _ASIDE_PX:
-        return _AtOnce()
+        return AtOnce()
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs")
 
 
-class _AtOnce(Executor):
+class AtOnce(Executor):
     """Does what it is given before it answers."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """A future that is done."""
         done: Future[T] = Future()
         try:
             done.set_result(fn(*args, **kwargs))

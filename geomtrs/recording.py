@@ -23,11 +23,14 @@ _AFTER = ("item.json", "run.json")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run took: seconds by part, the peak of memory in bytes, and what was given up (--keep-going)."""
+    """What a run took: seconds by part, the peak of memory in bytes, what was given up (--keep-going), and what the
+    image features take that it kept.
+    """
 
     timing_s: Mapping[str, float]
     peak_bytes: int
     failed: Sequence[BlockFailure]
+    features_bytes: int = 0
 
 
 def write_record(job: Answered, written: Written, state: JobState, device: Device, cost: Cost) -> None:
@@ -53,6 +56,7 @@ def write_record(job: Answered, written: Written, state: JobState, device: Devic
         timing_s=cost.timing_s,
         outputs=outputs,
         peak_bytes=cost.peak_bytes,
+        features_bytes=cost.features_bytes,
         warnings=(*job.scene.notes, *written.notes),
         failed_blocks=[failure_facts(failure) for failure in cost.failed],
     )

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
+from geomtrs.query import Query
 from tiling.errors import OutputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import geopandas
     import xarray
     from PIL import Image
+
+    from geomtrs.again import AskOptions
 
 # Rows of the table that a notebook shows, the largest first; previews that it embeds, each about 1 MB.
 TABLE_ROWS = 10
@@ -103,6 +106,15 @@ class ChangeResult:
         with Image.open(self.folder / self._files("preview")[0]["file"]) as picture:
             picture.load()
             return picture
+
+    def ask(self, query: str | Query | Sequence[str | Query], **options: Unpack[AskOptions]) -> ChangeResult:
+        """The answers to further sentences about this scene, from the image features that its run kept.
+
+        See geomtrs.ask: they lie in a folder inside this one. Raises JobError where none were kept.
+        """
+        import geomtrs
+
+        return geomtrs.ask(self.folder, query, **options)
 
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.
@@ -197,11 +209,13 @@ def _layers(path: Path, names: Sequence[str]) -> geopandas.GeoDataFrame:
 
 def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:
     """One band, lazily: (y, x), as stored, or as true values with NaN for nodata."""
+    import odc.geo.xr  # .odc of what is returned
     import rioxarray
     import xarray
 
     from geomtrs.outputs.raster import may_lack_place
 
+    del odc
     with may_lack_place():
         array = rioxarray.open_rasterio(path, chunks={"x": CHUNK_PX, "y": CHUNK_PX}, mask_and_scale=scaled)
     assert isinstance(array, xarray.DataArray)  # several datasets come of formats that these files are not

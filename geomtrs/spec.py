@@ -9,11 +9,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
 
+from geomtrs.arrays import PREFIX
 from geomtrs.dates import Pairing, parse
 from geomtrs.errors import QueryError
 from geomtrs.query import Query, parse_queries
+from geomtrs.signing import Sign, name_of
+
+if TYPE_CHECKING:
+    import xarray
 
 Alpha = Literal["auto", "yes", "no"]
 Resampling = Literal["bilinear", "cubic", "nearest"]
@@ -30,7 +35,7 @@ class OpenRaster(Protocol):
         """Its path or URL."""
 
 
-Source: TypeAlias = "str | os.PathLike[str] | OpenRaster"
+Source: TypeAlias = "str | os.PathLike[str] | OpenRaster | xarray.DataArray | xarray.Dataset"
 # One acquisition: a raster, or the several files it is made of (tiles of a mosaic, one file a band).
 DateSource: TypeAlias = "Source | Sequence[Source]"
 
@@ -76,6 +81,8 @@ class Options(TypedDict, total=False):
     retries: int
     keep_going: bool
     keep_store: bool
+    keep_features: bool
+    sign: str | Sign | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +98,7 @@ class RunSettings:
     scheduler     address of a running Dask cluster
     retries       how often a failed block is tried again; with keep_going its ground is then reported and left out
     keep_store    keep the finished blocks after the outputs are verified
+    sign          makes a readable address of one that is not: `module:function`, or the function
     """
 
     device: str = "auto"
@@ -105,6 +113,7 @@ class RunSettings:
     retries: int = 2
     keep_going: bool = False
     keep_store: bool = False
+    sign: str | Sign | None = None
 
     def __post_init__(self) -> None:
         """Raise QueryError for numbers that mean nothing."""
@@ -124,6 +133,8 @@ class JobSpec:
     pixels       plain pictures: no CRS is looked for, areas are in pixels
     simplify_m, regularize   outlines of the vectors, not of the mask: details dropped, right angles
     tile_px, block_tiles   None and 4: the model's tile, 4 x 4 of them in a block
+    keep_features   keep what the model saw in each tile, for further sentences
+    features     the folder of a run that kept them: they are asked instead of the images
     """
 
     images: tuple[tuple[str, ...], ...]
@@ -153,6 +164,8 @@ class JobSpec:
     regularize: bool = False
     tile_px: int | None = None
     block_tiles: int = 4
+    keep_features: bool = False
+    features: str | None = None
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
@@ -273,7 +286,7 @@ def job_spec(
 def located(source: Source) -> str:
     """A path that holds from any folder; URLs and /vsi paths as they are."""
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else str(source.name)
-    return text if "://" in text or text.startswith("/vsi") else str(Path(text).absolute())
+    return text if "://" in text or text.startswith(("/vsi", PREFIX)) else str(Path(text).absolute())
 
 
 def parse_bytes(text: int | str | None) -> int | None:
@@ -332,7 +345,11 @@ def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _plain(value: object) -> object:
-    """Tuples as lists, all the way down: what JSON gives back."""
+    """Tuples as lists and functions as their names, all the way down: what JSON gives back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if callable(value):
+        return name_of(value)
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 

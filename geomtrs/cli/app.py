@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify, view
+from geomtrs.cli import ask, audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify, view
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -34,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("detect")(detect.detect)
+app.command("ask")(ask.ask)
 app.command("batch")(batch.batch)
 app.command("plan")(plan.plan)
 app.command("resume")(plan.resume)

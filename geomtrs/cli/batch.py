@@ -21,6 +21,7 @@ from geomtrs.cli.detect import (
     Register,
     Regularize,
     Resampling,
+    SignWith,
     Simplify,
 )
 from geomtrs.cli.progress import listener
@@ -60,6 +61,12 @@ def batch(
         bool, typer.Option("--dry-run", help="List the scenes; write nothing, ask no model.", rich_help_panel=_RUN)
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scenes.", rich_help_panel=_RUN)] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Scenes at work at once: one, with --scheduler all it can take.", rich_help_panel=_RUN
+        ),
+    ] = None,
     pattern: Annotated[
         str | None, typer.Option(help="File names in a folder: '*_rgb.tif'.", rich_help_panel=_SOURCE)
     ] = None,
@@ -91,6 +98,7 @@ def batch(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
+    sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
     ] = "nano",
@@ -142,15 +150,17 @@ def batch(
         "bbox": bbox, "datetime": datetime, "pairs": pairs, "aoi": aoi, "aoi_crs": aoi_crs, "bands": bands, "nodata": nodata, "alpha": alpha,
         "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
-        "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
-        "threads": threads, "scheduler": scheduler, "keep_going": keep_going,
+        "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision,
+        "engine": engine, "memory": memory, "workers": workers, "threads": threads, "scheduler": scheduler, "sign": sign, "keep_going": keep_going,
     }  # fmt: skip
     if dry_run:
         planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)
         print(json_.dumps(planned.to_dict(), ensure_ascii=False, indent=2) if json else planned)
         return 0
     with listener(quiet=quiet, log_json=log_json, unit="scenes") as on_event:
-        result = run(source, query=query or [], out=out, limit=limit, fresh=fresh, on_event=on_event, **options)
+        result = run(
+            source, query=query or [], out=out, limit=limit, fresh=fresh, at_once=at_once, on_event=on_event, **options
+        )
     return _report(result, quiet=quiet, as_json=json)
 
 

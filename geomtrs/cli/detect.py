@@ -46,6 +46,13 @@ Regularize = Annotated[
 ]
 Resampling = Annotated[str, typer.Option(help="bilinear, cubic or nearest.", rich_help_panel=_IMAGES)]
 
+SignWith = Annotated[
+    str | None,
+    typer.Option(
+        "--sign", help="module:function that signs an address, called whenever it is opened.", rich_help_panel=_IMAGES
+    ),
+]
+
 
 def detect(
     images: Images = None,
@@ -79,6 +86,7 @@ def detect(
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
     ] = False,
+    sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
     ] = "nano",
@@ -107,6 +115,12 @@ def detect(
     ] = False,
     keep_store: Annotated[
         bool, typer.Option("--keep-store", help="Keep the finished blocks.", rich_help_panel=_RUN)
+    ] = False,
+    keep_features: Annotated[
+        bool,
+        typer.Option(
+            "--keep-features", help="Keep what nano saw, for geomtrs ask (21 MB per Mpx).", rich_help_panel=_RUN
+        ),
     ] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
@@ -144,8 +158,9 @@ def detect(
         "assume_crs": assume_crs, "aoi": aoi, "aoi_crs": aoi_crs, "cloud_masks": [m or None for m in cloud_mask or ()],
         "register": register, "max_shift_px": max_shift, "resampling": resampling, "pixels": pixels, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area,
-        "max_area_m2": max_area, "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision, "engine": engine, "memory": memory,
-        "workers": workers, "threads": threads, "scheduler": scheduler, "keep_store": keep_store, "keep_going": keep_going,
+        "max_area_m2": max_area, "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device,
+        "precision": precision, "engine": engine, "memory": memory, "workers": workers, "threads": threads, "scheduler": scheduler,
+        "sign": sign, "keep_store": keep_store, "keep_going": keep_going, "keep_features": keep_features,
     }  # fmt: skip
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = run(
