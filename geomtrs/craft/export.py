@@ -21,8 +21,8 @@ import pandas as pd
 
 from geomtrs.craft.grid import png
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
+from geomtrs.craft.pairs import file_hash
 from geomtrs.craft.protocols import KINDS, Bool
-from geomtrs.craft.run import file_hash
 from geomtrs.data import pictures, triplets
 from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.errors import DataError, QueryError
