@@ -22,8 +22,8 @@ _PHRASES: Mapping[Way, tuple[str, ...]] = {
     "replaced": ("in place of", "gave way to", "made way for"),
 }
 _PLAIN = """a all an and any are at been by date dates every find first from has have highlight image images in is it
-    its later earlier locate mark me now of on one picture place scene second segment show some that the their them there
-    these this those to was were what where which"""
+    its later earlier locate mark me now of on one picture place scene second segment show some that the their them
+    there these this those to was were what where which"""
 _OF_WAYS: Mapping[Way, str] = {
     "appeared": """new newly added appear appeared appears arrived built came come constructed created emerged erected
         installed laid placed planted recent recently set up""",
