@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify
+from geomtrs.cli import audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -43,6 +43,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(craft.app, name="craft")
 app.add_typer(train.app, name="train")
+app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(evaluate.bench)
 app.command("demo")(demo.demo)

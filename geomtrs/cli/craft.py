@@ -165,8 +165,9 @@ def export(
     format: Annotated[str, typer.Option(help="mtrefseg21k, coco or labelstudio.")] = "mtrefseg21k",
     val: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the second split, by whole places.")] = 0.2,
     licence: Annotated[str, typer.Option(help="Of the pictures, for the datasheet.")] = "not stated",
+    audited_only: Annotated[bool, typer.Option("--audited-only", help="Nothing that no person accepted.")] = False,
 ) -> None:
-    """Write what was kept as a set that others read, split by place.
+    """Write what was kept, and not rejected at the desk, as a set that others read, split by place.
 
     [bold]geomtrs craft export crafted/ -o mine/[/bold]
 
@@ -174,7 +175,7 @@ def export(
     """
     from geomtrs.craft.export import export as export_
 
-    count = export_(folder, out, format, val=val, licence=licence)
+    count = export_(folder, out, format, val=val, licence=licence, audited_only=audited_only)
     print(f"{out}: {count:,} sentences")
 
 

@@ -19,12 +19,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from geomtrs.craft.audit.agreement import Reviewed, review
+from geomtrs.craft.audit.decisions import mended_mask
+from geomtrs.craft.audit.items import thing_of
 from geomtrs.craft.grid import png
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
 from geomtrs.craft.pairs import file_hash
 from geomtrs.craft.protocols import KINDS, Bool
 from geomtrs.data import pictures, triplets
-from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.errors import DataError, QueryError
 from geomtrs.outputs.publish import json_bytes
 
@@ -44,19 +46,31 @@ class _Set:
     triplets: Sequence[Triplet]
     names: Mapping[str, str]
     splits: Mapping[str, str]
+    reviewed: Reviewed
 
     def of(self, split: str) -> list[Triplet]:
         return [one for one in self.triplets if self.splits[one.place] == split]
 
     def mask(self, triplet: Triplet) -> Bool:
-        return read_mask(self.folder, triplet.mask)
+        return (mended_mask if triplet.id in self.reviewed.mended else read_mask)(self.folder, triplet.mask)
 
 
-def export(folder: Path, out: Path, format_: str, *, val: float = 0.2, licence: str = "not stated") -> int:
-    """The kept triplets of a crafted set in a new folder; how many there are.
+def export(
+    folder: Path,
+    out: Path,
+    format_: str,
+    *,
+    val: float = 0.2,
+    licence: str = "not stated",
+    audited_only: bool = False,
+) -> int:
+    """The kept triplets of a crafted set in a new folder, less what people rejected or differ about, as they mended it.
 
-    val      at least this share of the sentences goes to the second split, by whole places; 0 = none
-    licence  of the pictures, for the datasheet
+    val           at least this share of the sentences goes to the second split, by whole places; 0 = none
+    licence       of the pictures, for the datasheet
+    audited_only  nothing that no person has accepted
+
+    How many there are is returned.
 
     Raises QueryError for an unknown format, DataError where nothing was kept, `out` holds something, or a picture or
     mask is no longer the one that was crafted. Nothing is left behind then.
@@ -66,10 +80,12 @@ def export(folder: Path, out: Path, format_: str, *, val: float = 0.2, licence: 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     with Ledger(folder) as ledger:
-        triplets, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
+        kept, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
+    reviewed = review(folder, kept, refused, audited_only=audited_only)
+    triplets = reviewed.triplets
     if not triplets:
         raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
-    crafted = _Set(folder, triplets, _names(one.pair for one in triplets), split_places(triplets, val=val))
+    crafted = _Set(folder, triplets, _names(one.pair for one in triplets), split_places(triplets, val=val), reviewed)
     _refuse_changed(triplets)
     temporary = out.absolute().with_name(f".{out.absolute().name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -143,7 +159,7 @@ def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[triplets.Triple
 
 def _as_coco(crafted: _Set, out: Path) -> None:
     files = _copy(crafted, out)
-    categories = {name: i for i, name in enumerate(sorted({_category(one) for one in crafted.triplets}), 1)}
+    categories = {name: i for i, name in enumerate(sorted({thing_of(one) for one in crafted.triplets}), 1)}
     pairs = {pair: i for i, pair in enumerate(sorted(crafted.names), 1)}
     numbers = {one.id: i for i, one in enumerate(crafted.triplets, 1)}
     for split in SPLITS:
@@ -156,7 +172,7 @@ def _as_coco(crafted: _Set, out: Path) -> None:
                 "height": mask.shape[0], "width": mask.shape[1], "place": one.place, "gsd_m": one.gsd_m,
             }  # fmt: skip
             annotations.append({
-                "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[_category(one)],
+                "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[thing_of(one)],
                 "segmentation": coco_rle(mask), "area": int(mask.sum()), "bbox": _bounds(mask), "iscrowd": 0,
                 "caption": one.sentence, "kind": one.kind, "triplet": one.id,
             })  # fmt: skip
@@ -233,12 +249,6 @@ def _names(pairs: Iterable[str]) -> dict[str, str]:
     return {pair: name if often[name.casefold()] == 1 else f"{name}_{digest[pair]}" for pair, name in plain.items()}
 
 
-def _category(triplet: Triplet) -> str:
-    """The thing's name where it is one of ours, else the noun that was found."""
-    thing = triplet.finding["thing"]
-    return str(triplet.finding["noun"]) if thing is None or thing == ANYTHING else THINGS[thing]
-
-
 def _bounds(mask: Bool) -> list[int]:
     """Left, top, width, height."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -252,7 +262,7 @@ def _table(crafted: _Set) -> pd.DataFrame:
         {
             "id": one.id, "pair": one.pair, "file": crafted.names[one.pair], "split": crafted.splits[one.place],
             "place": one.place, "sentence": one.sentence, "kind": KINDS.index(one.kind), "kind_name": one.kind,
-            "wording": one.wording, "class": _category(one), "cells": " ".join(one.finding["cells"]),
+            "wording": one.wording, "class": thing_of(one), "cells": " ".join(one.finding["cells"]),
             "pixels": one.pixels, "gsd_m": one.gsd_m, "before_hash": one.hashes["A"], "after_hash": one.hashes["B"],
             "mask_hash": one.mask,
         }
@@ -265,7 +275,8 @@ def _datasheet(crafted: _Set, asked: Mapping[str, Any], *, refused: int, licence
     lines = [
         "# Datasheet", "",
         f"{len(crafted.triplets)} sentences with masks, {len(crafted.names)} pairs, {len(crafted.splits)} places.",
-        f"{refused} more were refused by a rule and are not here. No person has looked at them yet.", "",
+        f"{refused} sentences were refused by a rule; they are here only where people accepted them.",
+        _people(crafted.reviewed), "",
         "## Made by", "", *(f"- {part}: {asked[part]}" for part in ("perceiver", "segmenter", "verifier", "phraser")),
         f"- seed: {asked['seed']}", "", "## Licence of the pictures", "", licence, "",
         f"## Sentences: {min(words)} to {max(words)} words, {statistics.fmean(words):.1f} in the mean", "",
@@ -278,10 +289,18 @@ def _datasheet(crafted: _Set, asked: Mapping[str, Any], *, refused: int, licence
     return "\n".join(lines)
 
 
+def _people(reviewed: Reviewed) -> str:
+    """Who looked at them, and what they said."""
+    if not reviewed.auditors:
+        return "No person has looked at them yet."
+    counts = ", ".join(f"{count} {what}" for what, count in reviewed.counts.items())
+    return f"People looked at them ({', '.join(reviewed.auditors)}): {counts}. Rejected and disputed ones are not here."
+
+
 _COUNTED: Mapping[str, Callable[[_Set, Triplet], str]] = {
     "split": lambda crafted, one: crafted.splits[one.place],
     "kind": lambda _, one: one.kind,
-    "class": lambda _, one: _category(one),
+    "class": lambda _, one: thing_of(one),
     "wording": lambda _, one: one.wording,
     "set": lambda _, one: one.pair.split("/")[0],
 }

@@ -277,6 +277,11 @@ class Ledger:
         )
         return [_triplet(self.folder, row) for row in rows]
 
+    def checks(self) -> dict[str, tuple[Check, ...]]:
+        """Every rule's word on each triplet, by its id."""
+        rows = self._rows("SELECT id, checks FROM triplets")
+        return {name: tuple(Check(**one) for one in json.loads(told)) for name, told in rows}
+
     def counts(self) -> dict[str, Any]:
         """How far it is: pairs by status, triplets by decision, kind and failed rule, calls and tokens, reasons."""
         failed: dict[str, int] = {}

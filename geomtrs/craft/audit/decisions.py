@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, get_args
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal, Self, get_args
 from geomtrs.craft.ledger import read_mask, write_mask
 from geomtrs.craft.protocols import Bool
 from geomtrs.errors import DataError, QueryError
-from geomtrs.query import Query
+from geomtrs.query import MAX_CHARACTERS, Query
 from tiling.errors import OutputError
 from tiling.store import sync_folder
 
@@ -61,6 +61,9 @@ class Decision:
 
     def __post_init__(self) -> None:
         """Check each field; nobody checks again."""
+        texts = (self.item, self.auditor, self.reason, self.source, self.at, self.sentence or "", self.mask or "")
+        if not all(isinstance(text, str) for text in texts):
+            raise _wrong("decision", str(texts), "nothing but text")
         if self.verdict not in VERDICTS:
             raise _wrong("verdict", self.verdict, ", ".join(VERDICTS))
         if not _NAME.fullmatch(self.auditor):
@@ -69,8 +72,8 @@ class Decision:
             object.__setattr__(self, "sentence", Query(self.sentence).text)
         if self.mask is not None and not _MASK.fullmatch(self.mask):
             raise _wrong("mask", self.mask, "the hash of a mask that was kept")
-        if not (self.item and isinstance(self.reason, str) and len(self.reason) <= 512):
-            raise _wrong("decision", f"item {self.item!r}, reason {self.reason!r:.40}", "an item and a short reason")
+        if not self.item or len(self.reason) > MAX_CHARACTERS:
+            raise _wrong("reason", self.reason[:40], f"{MAX_CHARACTERS} characters at most, about an item")
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
@@ -107,7 +110,7 @@ def append(folder: Path, decisions: Iterable[Decision]) -> None:
         ) from error  # fmt: skip
 
 
-def read(folder: Path, auditor: str) -> list[Decision]:
+def read(folder: Path, auditor: str, note: Callable[[str], None] = log.warning) -> list[Decision]:
     """An auditor's lines in their order; none where there is no file.
 
     A last line that is torn was never answered for, and is dropped with a note. Raises DataError for any other line
@@ -118,7 +121,7 @@ def read(folder: Path, auditor: str) -> list[Decision]:
         return []
     *lines, last = path.read_bytes().split(b"\n")
     if last and _decision(last) is None:
-        log.warning("%s: its last line is torn and was dropped: %d bytes", path, len(last))
+        note(f"{path}: its last line is torn and was dropped ({len(last)} bytes)")
         last = b""
     found = []
     for number, line in enumerate([*lines, last] if last else lines, 1):
@@ -156,7 +159,9 @@ def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
 
 
 def keep_mask(folder: Path, mask: Bool) -> str:
-    """The mended mask is on disk under its hash, which is returned."""
+    """The mended mask is on disk under its hash, which is returned. Raises QueryError for an empty one."""
+    if not mask.any():
+        raise QueryError("mask", found="nothing in it", wanted="a pixel at least", remedy="reject the item instead")
     return write_mask(folder / FOLDER, mask)
 
 
