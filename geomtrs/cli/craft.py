@@ -1,4 +1,4 @@
-"""`geomtrs craft run|status|export`."""
+"""`geomtrs craft run|status|export|import`."""
 
 from __future__ import annotations
 
@@ -162,7 +162,9 @@ def status(folder: Crafted, json: Json = False) -> None:
 def export(
     folder: Crafted,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    format: Annotated[str, typer.Option(help="mtrefseg21k, coco or labelstudio.")] = "mtrefseg21k",
+    format: Annotated[
+        str, typer.Option(help="mtrefseg21k, coco, labelstudio, or pairs for geomtrs train.")
+    ] = "mtrefseg21k",
     val: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the second split, by whole places.")] = 0.2,
     licence: Annotated[str, typer.Option(help="Of the pictures, for the datasheet.")] = "not stated",
     audited_only: Annotated[bool, typer.Option("--audited-only", help="Nothing that no person accepted.")] = False,
@@ -177,6 +179,22 @@ def export(
 
     count = export_(folder, out, format, val=val, licence=licence, audited_only=audited_only)
     print(f"{out}: {count:,} sentences")
+
+
+@app.command("import")
+def take(
+    folder: Crafted,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON of Label Studio, or a COCO file.")],
+    auditor: Annotated[str | None, typer.Option(help="Whose word it is; else whom the file names.")] = None,
+) -> None:
+    """Take back what people decided in Label Studio, or in a tool that writes COCO.
+
+    [bold]geomtrs craft import crafted/ project-1.json --auditor anna[/bold]
+    """
+    from geomtrs.craft.incoming import take_in
+
+    counts = take_in(folder, file, auditor=auditor)
+    print(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
 def _parts(

@@ -107,6 +107,9 @@ class Triplet:
     files: tuple[Path, Path]
     hashes: Mapping[str, str]
     ground: Ground | None = None
+    found: str = ""  # the mask of its finding, by hash
+    crafted_mask: str = ""  # its own, before anybody mended it
+    known: float = 1.0  # share of the picture
 
 
 class Ledger:
@@ -270,8 +273,8 @@ class Ledger:
         """Those with that decision, pair by pair in the order of their ids, then in that of their sentences."""
         rows = self._rows(
             "SELECT t.id, t.pair, t.kind, t.sentence, t.wording, t.mask, t.pixels, f.facts, p.place, p.gsd_m, "
-            "p.before_file, p.after_file, p.hashes, p.ground FROM triplets t JOIN pairs p ON p.id = t.pair "
-            "JOIN findings f ON f.pair = t.pair AND f.number = t.finding "
+            "p.before_file, p.after_file, p.hashes, p.ground, f.mask, t.mask, t.known "
+            "FROM triplets t JOIN pairs p ON p.id = t.pair JOIN findings f ON f.pair = t.pair AND f.number = t.finding "
             "WHERE t.decision = ? ORDER BY t.pair, t.number",
             decision,
         )
@@ -372,9 +375,9 @@ def _hash(mask: Bool) -> str:
 
 def _triplet(folder: Path, row: tuple[Any, ...]) -> Triplet:
     """A row of the query in `Ledger.triplets`."""
-    id_, pair, kind, sentence, wording, mask, pixels, finding, place, gsd_m, before, after, hashes, ground = row
+    id_, pair, kind, sentence, wording, mask, pixels, finding, place, gsd_m, before, after, hashes, ground, *more = row
     files = folder / before, folder / after
-    told = json.loads(finding), place, gsd_m, files, json.loads(hashes), _ground(json.loads(ground))
+    told = json.loads(finding), place, gsd_m, files, json.loads(hashes), _ground(json.loads(ground)), *more
     return Triplet(id_, pair, kind, sentence, wording, mask, pixels, *told)
 
 

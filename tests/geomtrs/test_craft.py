@@ -26,8 +26,9 @@ from PIL import Image
 from geomtrs.cli import main
 from geomtrs.craft import grid
 from geomtrs.craft.chat import ChatPerceiver
+from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.endpoint import Endpoint
-from geomtrs.craft.export import brush_rle, coco_rle, export, split_places
+from geomtrs.craft.export import export, split_places
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Budget, Ledger, Triplet, read_mask
 from geomtrs.craft.pairs import list_pairs, read_pair, rule_of_classes
 from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
