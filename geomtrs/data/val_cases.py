@@ -21,6 +21,7 @@ from geomtrs.data.referring import Referring, refer, shuffled
 # Things that no pair of these sets shows, though none is labelled for them; left out where they may.
 _NEVER_SHOWN = ("aircraft", "ice", "landslide", "burnt")
 _MAY_SHOW: Mapping[str, tuple[str, ...]] = {
+    "crafted": _NEVER_SHOWN,
     "kahramanmaras_quake": ("landslide",),
     "karabuk_fires": ("landslide", "burnt"),
     "river_floods": ("landslide", "burnt"),
