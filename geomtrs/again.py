@@ -22,7 +22,9 @@ from geomtrs.spec import Scope, job_spec
 from geomtrs.state import read_state
 from tiling.errors import OutputError
 
-_OF_THE_ANSWER = {"threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2"}
+_OF_THE_ANSWER = {
+    "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "regularize",
+}  # fmt: skip
 
 
 class AskOptions(TypedDict, total=False):
@@ -38,6 +40,8 @@ class AskOptions(TypedDict, total=False):
     min_area_m2: float | None
     max_area_m2: float | None
     fill_holes_m2: float | None
+    simplify_m: float | None
+    regularize: bool | None
     device: str
     threads: int | None
     workers: int | None
