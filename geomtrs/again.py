@@ -21,7 +21,9 @@ from geomtrs.spec import AskOptions, job_spec
 from geomtrs.state import read_state
 from tiling.errors import OutputError
 
-_OF_THE_ANSWER = {"threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2"}
+_OF_THE_ANSWER = {
+    "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "regularize",
+}  # fmt: skip
 
 
 def ask(

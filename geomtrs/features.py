@@ -39,8 +39,8 @@ FORMAT = 1
 NAME = "features.json"
 # What a spec says of the answer alone: it may differ between the run that kept features and one that asks them.
 _OF_THE_ANSWER = frozenset({
-    "queries", "dates", "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "keep_features",
-    "features",
+    "queries", "dates", "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m",
+    "regularize", "keep_features", "features",
 })  # fmt: skip
 
 Answers = tuple[NDArray[np.float32], NDArray[np.float32]]

@@ -20,9 +20,9 @@ import rasterio
 from geomtrs.arrays import ArrayRaster, open_arrays
 from geomtrs.arrays import dates_of as array_dates
 from geomtrs.asking import Asked, ask_model
-from geomtrs.clock import Clock
+from geomtrs.clock import Clock, time_text
 from geomtrs.errors import JobError
-from geomtrs.events import Listener, Stage, silent
+from geomtrs.events import Listener, Stage
 from geomtrs.features import Kept, forget, model_of, read_kept, size_bytes, source_of
 from geomtrs.finish import Answered, write_outputs
 from geomtrs.inputs import fingerprint
@@ -30,6 +30,8 @@ from geomtrs.lock import only_one
 from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
+from geomtrs.notebook import listener
+from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
 from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
@@ -75,7 +77,7 @@ def detect(
     *images: DateSource,
     query: str | Query | Sequence[str | Query],
     out: str | os.PathLike[str],
-    on_event: Listener = silent,
+    on_event: Listener | None = None,
     **options: Unpack[StartOptions],
 ) -> ChangeResult:
     """The answers to sentences about two or more images of one place, as files in a folder.
@@ -84,7 +86,7 @@ def detect(
               a date of several files is a list of them
     query     one sentence or several
     out       folder of the outputs; a run that died in it is continued
-    on_event  is told of every stage and block
+    on_event  is told of every stage and block; None: a line that renews itself in a notebook, else nothing
     options   see geomtrs.spec.Options and StartOptions
 
     Raises QueryError for what was asked wrongly, ModelError, SourceError, GridError, BlockError, OutputError and
@@ -97,7 +99,7 @@ def detect(
 
 
 def resume(
-    folder: str | os.PathLike[str], *, on_event: Listener = silent, client: Client | None = None
+    folder: str | os.PathLike[str], *, on_event: Listener | None = None, client: Client | None = None
 ) -> ChangeResult:
     """The answers of a run that did not end, only the missing blocks computed; those of one that did, as they lie.
 
@@ -116,7 +118,9 @@ def resume(
     return run_job(replace(state.spec, out=str(path.absolute())), Start(client=client), on_event)
 
 
-def rerun(record: str | os.PathLike[str], *, out: str | os.PathLike[str], on_event: Listener = silent) -> ChangeResult:
+def rerun(
+    record: str | os.PathLike[str], *, out: str | os.PathLike[str], on_event: Listener | None = None
+) -> ChangeResult:
     """The same run once more, from its run.json alone: equal masks, bit by bit, on the same processor (D8).
 
     Raises JobError where the record does not read, or inputs or weights are not those of the first run.
@@ -140,11 +144,13 @@ def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
     return JobPlan(spec, scene, plan_scene(spec, scene, card.tile_spec, token=""))
 
 
-def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobState | None = None) -> ChangeResult:
+def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: JobState | None = None) -> ChangeResult:
     """The job itself, stage by stage. `repeats` is the run that must be repeated exactly."""
     from geomtrs.result import ChangeResult
 
-    clock, folder = Clock(), Path(spec.out)
+    if spec.regularize:
+        check_regularizer()
+    clock, folder, on_event = Clock(), Path(spec.out), on_event or listener()
     # Left to itself GDAL caches 5 % of the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
         with clock.part("load model"):
@@ -189,6 +195,10 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
         cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed, size_bytes(folder))
         write_record(answered, written, state, asked.device, cost)
         end(folder, keep_store=spec.run.keep_store)
+        answered_blocks = report.total - len(report.failed)
+        on_event(
+            Stage("done", f"done    {answered_blocks} of {report.total} blocks · {time_text(clock.seconds()['total'])}")
+        )
     return ChangeResult(folder)
 
 

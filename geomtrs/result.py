@@ -16,6 +16,7 @@ from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
 from geomtrs.query import Query
 from geomtrs.spec import AskOptions
+from tiling.errors import OutputError
 
 if TYPE_CHECKING:
     import folium
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 10
 PREVIEWS = 4
 CHUNK_PX = 2048
+_FRAME = "width:100%;height:600px;border:1px solid #d9dce1;border-radius:4px"
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,24 @@ class ChangeResult:
     @cached_property
     def polygons(self) -> geopandas.GeoDataFrame:
         """All changed things, one row each; `query` tells the sentences apart, an empty answer has all columns."""
-        import geopandas
-        import pandas as pd
-
         path = self.folder / self._files("polygons", ".gpkg")[0]["file"]
-        layers = [geopandas.read_file(path, layer=query["layer"], use_arrow=True) for query in self.run["queries"]]
-        # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
-        filled = [layer for layer in layers if len(layer)] or layers[:1]
-        return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
+        return _layers(path, [query["layer"] for query in self.run["queries"]])
+
+    @cached_property
+    def tracks(self) -> geopandas.GeoDataFrame:
+        """The polygons of three or more dates, `track` telling which are one thing, with `first_seen`, `last_seen`.
+
+        >>> answer.tracks.groupby(["query", "track", "date_to"]).area_m2.sum()  # doctest: +SKIP
+
+        Raises OutputError for two dates, between which nothing can be followed.
+        """
+        files = self._files("tracks")
+        if not files:
+            raise OutputError(
+                self.folder, found="one pair of dates", wanted="several", remedy="run detect over three dates or more"
+            )
+        layers = [query["layer"].replace("changes", "tracks", 1) for query in self.run["queries"]]
+        return _layers(self.folder / files[0]["file"], layers)
 
     @property
     def preview(self) -> Image.Image:
@@ -115,6 +127,17 @@ class ChangeResult:
         vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
         return target
 
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """The answer as one page that works without a network: swipe between dates, polygons, their table.
+
+        Raises OutputError where it cannot be written.
+        """
+        from geomtrs.outputs.publish import publish
+
+        target = Path(path)
+        publish(target, self._page.encode())
+        return target
+
     def explore(self) -> folium.Map:
         """The polygons on a map that can be moved; its background comes from the internet.
 
@@ -140,10 +163,23 @@ class ChangeResult:
         return f"ChangeResult({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
-        """Pictures, totals and the largest polygons in one piece of HTML that needs no network."""
+        """A map, pictures, totals and the largest polygons in one piece of HTML that needs no network.
+
+        The map is a page in a frame of its own, which may run its script and nothing else. Where a notebook is shown
+        without scripts, pictures and table remain.
+        """
+        page = html.escape(self._page)
+        map_ = f'<iframe sandbox="allow-scripts" title="map" style="{_FRAME}" srcdoc="{page}"></iframe>'
         pictures = "".join(_picture(self.folder / output["file"]) for output in self._files("preview")[:PREVIEWS])
         place = f"<p><code>{html.escape(str(self.folder))}</code></p>"
-        return f"<div>{pictures}<p>{_totals(self.run)}</p>{_table(self.polygons)}{place}</div>"
+        return f"<div>{map_}<p>{_totals(self.run)}</p>{pictures}{_table(self.polygons)}{place}</div>"
+
+    @cached_property
+    def _page(self) -> str:
+        from geomtrs.outputs.verify import input_notes
+        from geomtrs.outputs.view import view_page
+
+        return view_page(self.run, self.polygons, notes=input_notes(self.folder))
 
     def _files(self, role: str, suffix: str = "") -> list[dict[str, Any]]:
         return [one for one in self.run["outputs"] if one["role"] == role and one["file"].endswith(suffix)]
@@ -158,6 +194,17 @@ class ChangeResult:
         joined = xarray.concat(arrays, dim="answer", join="override", combine_attrs="drop_conflicts")
         labels = {key: ("answer", [output[key] for output in outputs]) for key in ("query", "date_from", "date_to")}
         return joined.assign_coords(labels).rename(role)
+
+
+def _layers(path: Path, names: Sequence[str]) -> geopandas.GeoDataFrame:
+    """Layers of a GeoPackage below each other."""
+    import geopandas
+    import pandas as pd
+
+    layers = [geopandas.read_file(path, layer=name, use_arrow=True) for name in names]
+    # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
+    filled = [layer for layer in layers if len(layer)] or layers[:1]
+    return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
 
 
 def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:

@@ -66,6 +66,8 @@ class Options(TypedDict, total=False):
     min_area_m2: float | None
     max_area_m2: float | None
     fill_holes_m2: float | None
+    simplify_m: float | None
+    regularize: bool
     tile_px: int | None
     block_tiles: int
     device: str
@@ -97,6 +99,8 @@ class AskOptions(TypedDict, total=False):
     min_area_m2: float | None
     max_area_m2: float | None
     fill_holes_m2: float | None
+    simplify_m: float | None
+    regularize: bool | None
     device: str
     threads: int | None
     workers: int | None
@@ -153,6 +157,7 @@ class JobSpec:
     threshold    probability from which a pixel is in the mask
     bands        numbers from 1 or names, None: chosen by role
     pixels       plain pictures: no CRS is looked for, areas are in pixels
+    simplify_m, regularize   outlines of the vectors, not of the mask: details dropped, right angles
     tile_px, block_tiles   None and 4: the model's tile, 4 x 4 of them in a block
     keep_features   keep what the model saw in each tile, for further sentences
     features     the folder of a run that kept them: they are asked instead of the images
@@ -181,6 +186,8 @@ class JobSpec:
     min_area_m2: float | None = None
     max_area_m2: float | None = None
     fill_holes_m2: float | None = None
+    simplify_m: float | None = None
+    regularize: bool = False
     tile_px: int | None = None
     block_tiles: int = 4
     keep_features: bool = False
@@ -203,7 +210,7 @@ class JobSpec:
             _one_of(name, getattr(self, name), get_args(kind))
         for name in self.formats:
             _one_of("format", name, get_args(Format))
-        for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "max_shift_px"):
+        for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "max_shift_px"):
             _at_least(name, getattr(self, name), 0)
         _at_least("block_tiles", self.block_tiles, 1)
         _at_least("tile_px", self.tile_px, 1)
@@ -293,7 +300,7 @@ def job_spec(
     if "formats" in told:
         # gpkg always: it is the one that carries all sentences and the style.
         told["formats"] = tuple(dict.fromkeys(("gpkg", *told["formats"])))
-    for name in ("min_area_m2", "fill_holes_m2"):
+    for name in ("min_area_m2", "fill_holes_m2", "simplify_m"):
         told[name] = told.get(name) or None  # 0 leaves nothing out
     told["memory_bytes"] = parse_bytes(told.pop("memory", None))
     if told.get("workers") is None:

@@ -23,12 +23,14 @@ from geomtrs.archive.begin import only_batch, open_ledger
 from geomtrs.archive.ledger import Ledger, Row
 from geomtrs.archive.merge import merge
 from geomtrs.archive.scene import Scene
+from geomtrs.archive.showing import show_batch
 from geomtrs.archive.summary import summarize, write_failures
 from geomtrs.asking import ask_model
 from geomtrs.errors import ModelError
-from geomtrs.events import Listener, Stage, silent
+from geomtrs.events import Listener, Stage
 from geomtrs.finish import AtOnce
 from geomtrs.job import Start, run_job
+from geomtrs.notebook import listener
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
 from tiling.errors import TilingError
@@ -117,19 +119,20 @@ def batch(
     *,
     query: str | Query | Sequence[str | Query],
     out: str | os.PathLike[str],
-    on_event: Listener = silent,
+    on_event: Listener | None = None,
     **options: Unpack[BatchOptions],
 ) -> BatchResult:
     """The answers to sentences about every scene of an archive; a batch that died in `out` goes on.
 
     source    a folder of rasters, a CSV or Parquet of pairs (before, after), a STAC catalogue
-    on_event  is told of every scene that ends
+    on_event  is told of every scene that ends; None: a line that renews itself in a notebook, else nothing
     options   see SceneOptions and BatchOptions
 
     A scene that fails is named with its reason, the others go on. Raises QueryError for what was asked wrongly,
     ModelError where the model cannot be had, JobError where another batch lies in the folder.
     """
     told: dict[str, Any] = dict(options)
+    on_event = on_event or listener("scenes")
     limit, fresh, at_once = told.pop("limit", None), told.pop("fresh", False), told.pop("at_once", None)
     asked = asked_of(os.fspath(source), query, os.fspath(out), **told)
     scenes = asked.scenes()
@@ -145,7 +148,10 @@ def batch(
         rows = ledgers.rows(ledger.path)
         merged = merge(asked.folder, asked.spec.queries, rows)
         summarize(asked.folder, asked.spec.queries, rows, merged)
-    return BatchResult(asked.folder)
+        show_batch(asked.folder, asked.spec.queries, rows, merged)
+    result = BatchResult(asked.folder)
+    on_event(Stage("done", f"done    {' · '.join(f'{count} {state}' for state, count in result.counts.items())}"))
+    return result
 
 
 def _ask_all(

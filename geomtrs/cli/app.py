@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli import ask, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify
+from geomtrs.cli import ask, audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify, view
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -41,10 +41,12 @@ app.command("plan")(plan.plan)
 app.command("resume")(plan.resume)
 app.command("rerun")(plan.rerun)
 app.command("verify")(verify.verify)
+app.command("view")(view.view)
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(craft.app, name="craft")
 app.add_typer(train.app, name="train")
+app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(evaluate.bench)
 app.command("demo")(demo.demo)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,8 +19,10 @@ from geomtrs.cli.detect import (
     Nodata,
     Quiet,
     Register,
+    Regularize,
     Resampling,
     SignWith,
+    Simplify,
 )
 from geomtrs.cli.progress import listener
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from geomtrs.archive.batch import BatchResult
 
 _SOURCE, _ANSWER, _RUN = "What of the source", "Answer", "How it runs"
+
+# What a batch leaves, in the order it is told.
+_LEFT = (
+    "all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "project.qgz", "summary.html",
+)  # fmt: skip
 
 
 def batch(
@@ -106,6 +112,8 @@ def batch(
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
     max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
     fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
+    simplify: Simplify = 0.0,
+    regularize: Regularize = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget an earlier batch here, replace its outputs.", rich_help_panel=_RUN)
     ] = False,
@@ -142,8 +150,8 @@ def batch(
         "bbox": bbox, "datetime": datetime, "pairs": pairs, "aoi": aoi, "aoi_crs": aoi_crs, "bands": bands, "nodata": nodata, "alpha": alpha,
         "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
-        "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
-        "threads": threads, "scheduler": scheduler, "sign": sign, "keep_going": keep_going,
+        "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision,
+        "engine": engine, "memory": memory, "workers": workers, "threads": threads, "scheduler": scheduler, "sign": sign, "keep_going": keep_going,
     }  # fmt: skip
     if dry_run:
         planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)
@@ -163,8 +171,7 @@ def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
         failed = {row.scene.id: row.reason for row in result.rows if row.status == "failed"}
         print(json_.dumps({"folder": str(result.folder), "counts": counts, "failed": failed}, ensure_ascii=False))
     elif not quiet:
-        print(f"done    {' · '.join(f'{count} {state}' for state, count in counts.items())}", file=sys.stderr)
-        for name in ("all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "summary.html"):
+        for name in _LEFT:
             if (result.folder / name).exists():
                 print(result.folder / name)
     return result.exit_code

@@ -43,8 +43,7 @@ _MEANINGS: tuple[tuple[int, Direction], ...] = (
     *((t, d) for t in range(len(THINGS)) for d in _OPPOSITE),
     (ANYTHING, "changed"),
 )
-_ALL = re.compile(r"^(?:show me )?all\b")
-_ASKED = re.compile(r"^(?:find|show|where|which|highlight)\b")
+_ALL = re.compile(r"^(?:show me )?(?:all|every)\b")
 
 
 @dataclass(frozen=True)
@@ -338,7 +337,7 @@ def _absent(pair: _Pair, wanted: int, said: set[str]) -> list[Referring]:
 def _spoken(said: Referring, rng: np.random.Generator, *, typos: bool) -> Referring:
     """As somebody would type it: with an opener at times, and now and then a slip in a word that the grammar leaves."""
     opener = int(rng.integers(1024))
-    text = said.sentence if _ASKED.match(said.sentence) else spoken(said.sentence, opener)
+    text = spoken(said.sentence, opener)
     words = text.split()
     for i, slip in enumerate(rng.random(len(words)) < TYPOS) if typos else ():
         if slip and len(words[i]) > 3:

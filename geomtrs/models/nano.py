@@ -169,6 +169,7 @@ def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[s
     params = NanoParams(
         fusion_widths=tuple(config["params"]["fusion_widths"]),
         width=config["params"]["width"],
+        fusion=config["params"].get("fusion", "change_aware"),
         language=BertParams(**config["params"]["language"]),
     )
     with torch.device("meta"):

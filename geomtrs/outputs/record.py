@@ -42,7 +42,9 @@ from tiling.grid import geobox_to_dict, ground_resolution_m
 
 NAME = "run.json"
 FORMAT = 1
-Role = Literal["mask", "probability", "coverage", "polygons", "preview", "item", "style", "failures"]
+Role = Literal[
+    "mask", "probability", "coverage", "polygons", "tracks", "preview", "item", "style", "project", "failures"
+]
 # Those whose version can change a number in an output.
 _PACKAGES = (
     "numpy", "scipy", "torch", "openvino", "rasterio", "pyogrio", "shapely", "pyproj", "odc-geo", "geopandas",
@@ -153,7 +155,7 @@ def role_of(name: str) -> Role:
         return "style"
     roles: dict[str, Role] = {
         "mask": "mask", "probability": "probability", "coverage": "coverage", "changes": "polygons",
-        "preview": "preview", "failures": "failures",
+        "preview": "preview", "project": "project", "failures": "failures", "tracks": "tracks",
     }  # fmt: skip
     if kind not in roles:
         raise ValueError(f"{name} is not named like an output")

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, lay_in, light, piece_mask
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, UNLABELLED, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
 from geomtrs.nn.mask_decoder import DIRECTIONS
@@ -70,12 +71,25 @@ _COARSE = {
     "timelapse_weak",
 }
 
+# Sets whose green ground may be made to look burnt: woods and fields from far enough for a fire to fit in.
+_MAY_BURN = {
+    "amazon_forest",
+    "drawn",
+    "karabuk_fires",
+    "korea_s2",
+    "landsat_worldcover",
+    "naip_potholes",
+    "river_floods",
+    "ru_forest",
+}
+_BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
+
 _MASK_PRESENT, _MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A thing (or ANYTHING), a direction by number, and for replacements the thing before."""
+    """A thing (ANYTHING or UNLABELLED too), a direction by number, and for replacements the thing before."""
 
     thing: int
     direction: int
@@ -116,6 +130,10 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
             table[THINGS.index(other)] = ABSENT
         numbers[f"mask/{thing}"] = len(tables)
         tables.append(table)
+    # Scorched ground: what stood there may stand still or not.
+    numbers["scorched"] = len(tables)
+    tables.append(np.full((len(THINGS), 256), UNKNOWN, np.uint8))
+    tables[-1][THINGS.index("burnt"), 1] = PRESENT
     return numbers, np.stack(tables)
 
 
@@ -125,9 +143,9 @@ RULE_NUMBERS, RULE_TABLES = _rules()
 class PairSampler:
     """Draws pairs of dates with their labels; the only state is the pack and a generator."""
 
-    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train") -> None:
-        """`split` of the samples that are drawn."""
-        self.pack, self.rng = pack, rng
+    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train", absent: bool = True) -> None:
+        """`split` of the samples that are drawn; without `absent`, what holds nowhere is not known."""
+        self.pack, self.rng, self.absent = pack, rng, absent
         self.by_set: dict[str, list[Sample]] = {}
         for sample in pack.samples:
             if sample.split == split:
@@ -164,6 +182,9 @@ class PairSampler:
         )  # fmt: skip
         questions = self._ask(truth)
         presence, answers, existence = _answers(questions, truth)
+        if not self.absent:
+            nowhere = existence != PRESENT
+            answers[nowhere], existence[nowhere] = UNKNOWN, UNKNOWN
         flips, turns = rng.random() < 0.5, int(rng.integers(4))
 
         def turn(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -229,6 +250,13 @@ class PairSampler:
             for scene in (before, after) if into_both else ((after,) if rng.random() < 0.5 else (before,)):
                 lay_in(scene, donor, mask, rng)
             laid = laid & ~mask if into_both else laid | mask
+        if name in _MAY_BURN and rng.random() < _BURNT_SHARE:
+            date = after if rng.random() < 0.5 else before
+            states = RULE_TABLES[date.rule, :, date.raw]
+            wet_or_built = (states[..., [THINGS.index(t) for t in ("water", "building", "town")]] == PRESENT).any(-1)
+            burnt = ndimage.binary_opening(blob(rng, rng.uniform(0.03, 0.4)) & ~wet_or_built, iterations=2)
+            scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
+            laid |= burnt
         return laid
 
     def _ask(self, truth: _Truth) -> list[Question]:
@@ -270,6 +298,8 @@ class PairSampler:
             )
         while len(asked) < QUESTIONS:
             asked.append(Question(int(rng.integers(len(THINGS))), int(rng.integers(2))))
+        if rng.random() < _UNLABELLED_SHARE:
+            asked[QUESTIONS - 1] = Question(UNLABELLED, int(rng.integers(REPLACED)))
         return asked[:QUESTIONS]
 
 
@@ -353,6 +383,9 @@ def _answers(
         if t == ANYTHING:
             answers[k] = truth.anything
             continue
+        if t == UNLABELLED:
+            answers[k], presence[k] = ABSENT, ABSENT
+            continue
         presence[k, 0], presence[k, 1] = truth.before[t], truth.after[t]
         if question.direction == REPLACED:
             s = question.source
@@ -386,15 +419,19 @@ class Batch:
 class BatchStream(IterableDataset[Batch]):
     """Endless batches; the one of number i is drawn from (seed, i), so that a stream can begin anywhere."""
 
-    def __init__(self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0) -> None:
+    def __init__(
+        self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0, absent: bool = True
+    ) -> None:
         """The pack is opened in the process that draws; `first` is the number of the first batch."""
-        self.pack_folder, self.batch, self.seed, self.split, self.first = pack_folder, batch, seed, split, first
+        self.pack_folder, self.batch, self.seed = pack_folder, batch, seed
+        self.split, self.first, self.absent = split, first, absent
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of `batch` pairs, forever; with several loader processes each takes its turn."""
         info = torch.utils.data.get_worker_info()
         step, offset = (info.num_workers, info.id) if info else (1, 0)
-        sampler = PairSampler(Pack(Path(self.pack_folder)), np.random.default_rng(0), split=self.split)
+        pack = Pack(Path(self.pack_folder))
+        sampler = PairSampler(pack, np.random.default_rng(0), split=self.split, absent=self.absent)
         for number in itertools.count(self.first + offset, step):
             yield batch_of(sampler, np.random.default_rng([self.seed, number]), self.batch)
 
