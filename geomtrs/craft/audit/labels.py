@@ -30,7 +30,7 @@ from geomtrs.craft.protocols import Bool
 from geomtrs.errors import DataError
 from tiling.mosaic import GDAL_CACHE_BYTES
 
-TILE_PX = 512
+TILE_PX = 256
 LEAST_PX = 64  # of a square at the edge of the scene
 VAL = 5  # of so many squares one is kept for measuring
 

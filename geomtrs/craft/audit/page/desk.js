@@ -10,7 +10,7 @@ const KEYS = [
   ["e", "edit the sentence; Enter keeps it, Esc does not"], ["n p", "next, previous"],
   ["u", "undo the last stroke, else the last decision"],
   ["1 2 3", "side by side, swipe, blink"], ["space", "flip between the dates"], ["o", "mask on and off"],
-  ["wheel, drag", "nearer, move; f: all of it"],
+  ["wheel f", "nearer, all of it; drag moves it"],
   ["b x g", "brush, eraser, polygon (Enter closes it, Alt+Enter cuts it out, Backspace takes a corner back)"],
   ["[ ]", "smaller, larger brush"], ["s", "save the mask; what was mended counts as accepted"], ["Esc", "put the tool down"],
 ];
@@ -26,7 +26,7 @@ const SIZES = [1, 2, 3, 5, 8, 12, 18, 26, 40, 60, 90];
 const $ = (id) => document.querySelector(id);
 const view = new View($("#stage"));
 const drafts = new Map(); // masks that were painted and not saved, by item
-let items, list, item, about, tool = null, size = 4;
+let items, list, item, loaded, about, tool = null, size = 4;
 
 about = await server.items();
 items = about.items;
@@ -36,27 +36,33 @@ $("#who").textContent = about.auditor;
 $("#mend").hidden = !about.words;
 list = new List(about, (one) => queue(() => show(one)));
 counted();
-await show(items.find((one) => !one.said) ?? items[0]);
+show(items.find((one) => !one.said) ?? items[0]);
+await load();
 document.documentElement.dataset.ready = Math.round(performance.now()); // ms since its address was asked for
 
-async function show(one) {
+// Its words at once; its pictures when no further key waits, so that whoever leafs through loads none on the way.
+function show(one) {
   if (!one) return say("that was the last of these");
   shut();
   item = one;
+  Object.assign(view, { pictures: null, mask: null });
   list.select(item);
   told();
-  let pictures;
+}
+
+async function load() {
+  const one = item;
   try {
     const [before, after, mask] = await Promise.all([
-      server.picture(item, "before"), server.picture(item, "after"), drafts.get(item) ?? server.mask(item)]);
-    pictures = [before, after];
-    view.show(pictures, mask instanceof Mask ? mask : new Mask(mask), item.points);
+      server.picture(one, "before"), server.picture(one, "after"), drafts.get(one) ?? server.mask(one)]);
+    view.show([before, after], mask instanceof Mask ? mask : new Mask(mask), one.points);
   } catch (error) {
-    view.pictures = null;
+    view.blank();
     say(error.message, true);
   }
+  loaded = one;
   painted();
-  server.prefetch(list.around(item));
+  server.prefetch(list.around(one));
 }
 
 function told() {
@@ -111,13 +117,13 @@ async function accept() {
   if (nothing) drafts.delete(item); // "nothing here" contradicts whatever was painted
   else if (view.mask?.changed) await save();
   if (nothing || item.said?.verdict !== "accept") await decide("accept", nothing ? { mask: null } : {});
-  await show(list.step(item, 1));
+  show(list.step(item, 1));
 }
 
 async function reject(reason) {
   drafts.delete(item);
   await decide("reject", { reason });
-  await show(list.step(item, 1));
+  show(list.step(item, 1));
 }
 
 async function save() {
@@ -140,7 +146,7 @@ async function undo() {
   const one = items.find(({ id }) => id === back.item);
   one.said = back.said;
   counted();
-  await show(one);
+  show(one);
   say(`taken back: ${stateOf(one)} again`);
 }
 
@@ -235,9 +241,13 @@ function press(key, alt) {
 }
 
 // Keys wait for their turn: one that is pressed while a decision is written is about what comes after it.
-let last = Promise.resolve(), typing = 0;
+let last = Promise.resolve(), waiting = 0, typing = 0;
 function queue(work) {
-  last = last.then(work).catch((error) => say(error.message, true));
+  waiting += 1;
+  last = last.then(work).catch((error) => say(error.message, true)).then(() => {
+    waiting -= 1;
+    if (!waiting && loaded !== item) return load();
+  });
   return last;
 }
 

@@ -34,6 +34,8 @@ export class List {
     this.box = document.querySelector("#list");
     this.rows = document.querySelector("#rows");
     this.form = document.querySelector("#filters");
+    const varies = ([name, values]) => name.startsWith("deci") || new Set(items.flatMap(values)).size > 1;
+    this.of = Object.fromEntries(Object.entries(this.of).filter(varies)); // what all share filters nothing
     this.form.append(...Object.keys(this.of).map((name) =>
       make("label", {}, make("span", { textContent: name }), make("select", { name }))));
     this.form.addEventListener("change", (event) => {

@@ -18,11 +18,14 @@ export class View {
   }
 
   show(pictures, mask, points) {
-    const same = this.pictures?.[0].width === pictures[0].width && this.pictures[0].height === pictures[0].height;
     Object.assign(this, { pictures, mask, points, open: [], cursor: null });
-    if (same && this.pair === pictures[0]) this.draw(); // the next sentence about this pair: stay where one looked
+    if (this.pair === pictures[0]) this.draw(); // the next sentence about this pair: stay where one looked
     else this.fit();
     this.pair = pictures[0];
+  }
+
+  blank() {
+    for (const { canvas } of this.panes) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   }
 
   as(mode) {
