@@ -64,7 +64,8 @@ def write_qwen(folder: Path) -> Path:
         text_config={
             "vocab_size": len(words), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": None,
-            "eos_token_id": words.eos_token_id, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}, "max_position_embeddings": 8192,
+            "eos_token_id": words.eos_token_id, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]},
+            "max_position_embeddings": 8192,
         },
         vision_config={
             "depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32,
@@ -125,8 +126,8 @@ def write_sam2(folder: Path) -> Path:
 
     torch.manual_seed(0)
     backbone = Sam2HieraDetConfig(
-        hidden_size=8, num_attention_heads=1, image_size=[128, 128], blocks_per_stage=[1, 1, 1, 1],
-        embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 1, 2, 2], global_attention_blocks=[2],
+        hidden_size=8, num_attention_heads=1, image_size=[128, 128], blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 1, 2, 2], global_attention_blocks=[3],
         window_positional_embedding_background_size=[4, 4], window_size_per_stage=[8, 8, 8, 8],
     )  # fmt: skip
     vision = Sam2VisionConfig(
