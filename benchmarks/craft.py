@@ -132,14 +132,14 @@ def closed_loop(pairs: list[Pair], segmenter: Segmenter) -> dict[str, float]:
     }
 
 
-def label_speed(source: Path, limit: int) -> tuple[int, float]:
-    """Triplets, and how many a second: everything that `geomtrs craft run` does, two pairs at once."""
+def label_speed(source: Path, limit: int) -> tuple[int, float, float]:
+    """Triplets, how many a second and how many a second of a core: all of `geomtrs craft run`, two pairs at once."""
     parts = Parts(LabelPerceiver(), LabelSegmenter(), RULES, GrammarPhraser())
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), time.process_time()
         counts = craft(source, Path(folder) / "out", parts, limit=limit, at_once=2)
         made = sum(counts["triplets"].values())
-        return made, made / (time.perf_counter() - begun)
+        return made, made / (time.perf_counter() - begun), made / (time.process_time() - busy)
 
 
 class Late(BaseHTTPRequestHandler):
@@ -163,19 +163,19 @@ class Late(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def chat_overhead(source: Path, limit: int) -> tuple[int, float]:
-    """Calls made, and the share of a call's 200 ms that is spent beside it, 8 pairs at once."""
+def chat_overhead(source: Path, limit: int) -> tuple[int, float, float]:
+    """Calls, the share of a call's 200 ms that is spent beside it with 8 pairs at once, and a core's ms for a call."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Late)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     speaker = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "late")
     parts = Parts(ChatPerceiver(speaker), ModelSegmenter(Differencing()), RULES, GrammarPhraser())
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), time.process_time()
         calls = craft(source, Path(folder) / "out", parts, limit=limit, at_once=AT_ONCE)["calls"]["made"]
-        seconds = time.perf_counter() - begun
+        seconds, busy = time.perf_counter() - begun, time.process_time() - busy
     server.shutdown()
     server.server_close()
-    return calls, seconds * AT_ONCE / calls / LATE_S - 1
+    return calls, seconds * AT_ONCE / calls / LATE_S - 1, 1000 * busy / calls
 
 
 def prompt_size(pair: Pair) -> Mapping[str, float]:
@@ -224,10 +224,10 @@ def main() -> None:
                 name, "closed loop, nano:", ", ".join(f"{key} {value:.2f}" for key, value in told.items()), flush=True
             )
     for name in names[:2]:
-        made, rate = label_speed(asked.train / name, 60)
-        print(f"{name}: {made} triplets from labels, {rate:.0f} a second", flush=True)
-    calls, over = chat_overhead(asked.train / names[1], 16)
-    print(f"chat: {calls} calls of 200 ms, 8 at once: {over:.1%} beside the call", flush=True)
+        made, rate, of_core = label_speed(asked.train / name, 60)
+        print(f"{name}: {made} triplets from labels, {rate:.0f} a second, {of_core:.0f} a core's second", flush=True)
+    calls, over, busy = chat_overhead(asked.train / names[1], 16)
+    print(f"chat: {calls} calls of 200 ms, 8 at once: {over:.0%} beside, {busy:.0f} ms of a core a call", flush=True)
     print("a call that perceives:", ", ".join(f"{key} {value}" for key, value in prompt_size(pairs[0]).items()))
 
 

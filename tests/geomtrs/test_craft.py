@@ -578,7 +578,7 @@ def test_sentences_of_the_user_are_cut_out_by_a_model_of_unlabelled_pairs_k1(pla
     came, went = "the bright house that appeared", "the bright house that was removed"
     counts = craft(plain, tmp_path / "out", with_model(SentencePerceiver((came, went))))
     assert counts["pairs"] == {"done": 2}
-    assert counts["failed_rules"] == {"size": 2}  # nothing became darker
+    assert counts["failed_rules"] == {"size": 2, "judge": 2}  # nothing became darker
     (one, *_) = kept(tmp_path / "out")
     assert (one.sentence, one.kind) == (came, "appear")
     assert read_mask(tmp_path / "out", one.mask)[BUILT].mean() > 0.9
