@@ -15,7 +15,7 @@ import pytest
 
 from geomtrs.cli import main
 from geomtrs.craft.export import export
-from geomtrs.craft.ledger import KEPT, Ledger
+from geomtrs.craft.ledger import Ledger
 from tests.geomtrs.test_craft import HOUSE, KEY, LABELS, Stub, content, kept, write_pairs
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="no SIGKILL and no limits on files there")
@@ -115,5 +115,3 @@ def test_a_server_that_takes_nobody_stops_the_run_in_one_line_and_it_goes_on_lat
     assert not [name for name, bytes_ in content(tmp_path).items() if KEY.encode() in bytes_]
     with Ledger(out) as ledger:
         assert set(ledger.statuses().values()) == {"pending"}
-    with Stub(always={"findings": [HOUSE]}) as stub:  # mended, at the same address as far as the ledger knows
-        assert not kept(out, KEPT)

@@ -39,13 +39,12 @@ def write_tokenizer(folder: Path, special: list[str], template: str) -> Any:  # 
     """Bytes as tokens, and a few of its own."""
     from transformers import PreTrainedTokenizerFast
 
+    fast: Any = PreTrainedTokenizerFast
     bytes_ = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     plain = Tokenizer(models.BPE(vocab=bytes_, merges=[]))
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     plain.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=plain, eos_token="<end>", pad_token="<end>", additional_special_tokens=special
-    )
+    made = fast(tokenizer_object=plain, eos_token="<end>", pad_token="<end>", additional_special_tokens=special)
     made.chat_template = template
     made.save_pretrained(folder)
     return made
@@ -82,6 +81,7 @@ def write_llava(folder: Path) -> Path:
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+    processor: Any = LlavaProcessor
     words = write_tokenizer(folder, ["<image>"], TURN.replace("IMAGE", "<image>"))
     torch.manual_seed(0)
     config = LlavaConfig(
@@ -97,7 +97,7 @@ def write_llava(folder: Path) -> Path:
     )  # fmt: skip
     LlavaForConditionalGeneration(config).save_pretrained(folder)
     images = CLIPImageProcessorPil(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56})
-    LlavaProcessor(
+    processor(
         images, words, patch_size=14, vision_feature_select_strategy="default", chat_template=words.chat_template,
         num_additional_image_tokens=1,
     ).save_pretrained(folder)  # fmt: skip
