@@ -136,7 +136,7 @@ class SamSegmenter:
         with self._lock, torch.inference_mode():
             for date in _DATES[finding.way]:
                 mask |= self._cut(pair, date, box, prompt.more)
-        return Candidate(finding, mask & within(box, pair.shape), np.ones(pair.shape, bool))
+        return Candidate(finding, mask, np.ones(pair.shape, bool))
 
     def _cut(self, pair: Pair, date: int, box: Box, more: int) -> Bool:
         height, width = pair.shape
@@ -150,15 +150,16 @@ class SamSegmenter:
             pixels = self._prepared((pair.before, pair.after)[date], scale)
             self._seen[1][date] = self._network.get_image_embeddings(pixels)
         out = self._network(image_embeddings=self._seen[1][date], input_boxes=boxes, multimask_output=True)
-        masks = out.pred_masks[0, 0].float()  # (3, h, w) logits
-        by_size = (masks > 0).sum((1, 2)).argsort().tolist()
-        best = by_size.index(int(out.iou_scores[0, 0].argmax()))
-        logits = masks[by_size[min(max(best + more, 0), len(by_size) - 1)]][None, None]
+        logits = out.pred_masks[:, 0].float()  # (1, 3, h, w)
         # The shape that was shown, then without the border, then the picture's own.
         shown = interpolate(logits, size=(self._side, self._side), mode="bilinear", align_corners=False)
         shown = shown[..., : round(down), : round(across)]
-        full = interpolate(shown, size=pair.shape, mode="bilinear", align_corners=False)
-        return np.asarray((full[0, 0] > 0).cpu().numpy(), bool)
+        full = interpolate(shown, size=pair.shape, mode="bilinear", align_corners=False)[0] > 0
+        masks = np.asarray(full.cpu().numpy(), bool) & within(box, pair.shape)
+        by_size = masks.sum((1, 2)).argsort(kind="stable").tolist()
+        best = by_size.index(int(out.iou_scores[0, 0].argmax()))
+        mask: Bool = masks[by_size[min(max(best + more, 0), len(by_size) - 1)]]
+        return mask
 
     def _prepared(self, picture: NDArray[np.uint8], scale: tuple[float, float]) -> torch.Tensor:
         """(1, 3, side, side) as the model was trained, at the left and top of a square where shapes are kept."""

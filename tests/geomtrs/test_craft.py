@@ -141,7 +141,7 @@ def test_every_record_says_what_proposed_and_what_judged_it(pairs: Path, tmp_pat
     assert finding[:3] == ("labels", "labels", "rules")
     assert [check["rule"] for check in json.loads(finding[3])] == ["size", "cells", "kind", "own mask", "judge"]
     assert triplet[:2] == ("grammar, at most 6 a pair", "rules")
-    assert [check["rule"] for check in json.loads(triplet[2])] == ["size", "known", "twin", "reads back"]
+    assert [check["rule"] for check in json.loads(triplet[2])] == ["size", "known", "visible", "twin", "reads back"]
     assert set(json.loads(hashes)) == {"A", "B", "labelA", "labelB"}
     assert len(digest) == 32
 
@@ -578,7 +578,7 @@ def test_sentences_of_the_user_are_cut_out_by_a_model_of_unlabelled_pairs_k1(pla
     came, went = "the bright house that appeared", "the bright house that was removed"
     counts = craft(plain, tmp_path / "out", with_model(SentencePerceiver((came, went))))
     assert counts["pairs"] == {"done": 2}
-    assert counts["failed_rules"] == {"size": 2}  # nothing became darker
+    assert counts["failed_rules"] == {"size": 2, "judge": 2}  # nothing became darker
     (one, *_) = kept(tmp_path / "out")
     assert (one.sentence, one.kind) == (came, "appear")
     assert read_mask(tmp_path / "out", one.mask)[BUILT].mean() > 0.9

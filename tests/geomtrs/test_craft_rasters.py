@@ -59,7 +59,7 @@ def scene(tmp_path: Path) -> Path:
 
 def sources(scene: Path, **told: object) -> Sources:
     images = scene / "site_2019.tif", scene / "site_2021.tif"
-    return Sources(images, (scene / "labels_2019.tif", scene / "labels_2021.tif"), **{"tile_px": 100, **told})  # type: ignore[arg-type]
+    return Sources(images, (scene / "labels_2019.tif", scene / "labels_2021.tif"), **{"tile_px": 100, **told})
 
 
 def test_two_rasters_are_cut_in_tiles_that_partition_them_and_keep_their_ground_k1(scene: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from geomtrs.craft.ledger import KEPT, UNCORRECTED, Budget, Ledger
 from geomtrs.craft.pairs import list_pairs, read_pair
 from geomtrs.craft.perceive import LabelPerceiver
 from geomtrs.craft.phrase import ChatPhraser, GrammarPhraser
-from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Finding, Judgement, Pair, Prompt, Verdict
+from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Finding, Judgement, Pair, Phrased, Prompt, Verdict
 from geomtrs.craft.refine import refine
 from geomtrs.craft.run import Parts, craft
 from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
@@ -198,3 +198,13 @@ def test_the_cost_is_counted_over_runs_and_stops_before_it_is_passed_k2(plain: P
         assert craft(plain, tmp_path / "out", parts, budget=price)["calls"]["made"] == 6
         whole = craft(plain, tmp_path / "out", parts, budget=replace(price, cost=1.0))
         assert (whole["pairs"], len(stub.asked)) == ({"done": 2}, 18)
+
+
+def test_a_mask_too_small_to_see_or_a_mere_sliver_is_refused(tmp_path: Path) -> None:
+    pair = read_pair(list_pairs(write_pairs(tmp_path / "labelled", pairs=1))[0])
+    for where, seen_ in (((slice(6, 11), slice(84, 89)), False), ((slice(6, 8), slice(0, 90)), False), (BUILT, True)):
+        mask = np.zeros(pair.shape, bool)
+        mask[where] = True
+        said = Phrased(0, "appear", "the new buildings", "direction", mask, np.ones(pair.shape, bool))
+        checks = {check.rule: check.passed for check in RuleVerifier().sentence(pair, said, [])}
+        assert checks["visible"] is seen_
