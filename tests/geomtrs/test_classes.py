@@ -62,6 +62,17 @@ def test_a_row_adds_up_the_pixels_of_all_tiles_of_a_class(pack: Pack) -> None:
     assert row.low is None  # two places tell nothing of others
 
 
+def test_pixels_that_are_not_known_count_in_no_row(pack: Pack, tmp_path: Path) -> None:
+    label = np.zeros((96, 64), np.uint8)
+    label[BUILDING] = 1
+    label[20:50, 10:25] = 255  # all that is marked
+    for path in (tmp_path / "sets" / "fotbcd" / "labelB").iterdir():
+        Image.fromarray(label).save(path)
+    write_pack(tmp_path / "unknown", read_folder(tmp_path / "sets"))
+    (row,) = class_rows(Half(), Pack(tmp_path / "unknown"))
+    assert (row.precision, row.recall) == (None, 0)
+
+
 def test_a_tile_without_any_counts_against_what_is_marked_there(pack: Pack, tmp_path: Path) -> None:
     lines = (tmp_path / "sets" / "levir_cd" / "samples.jsonl").read_text(encoding="utf-8")
     for plane in ("A", "B", "mask"):
