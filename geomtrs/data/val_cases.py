@@ -76,7 +76,7 @@ def cases(
             yield Case(
                 before, after, one.sentence, one.mask, one.known, sample.set, sample.scene, one.kind,
                 gsd_m=sample.gsd_m, thing="anything" if one.thing == ANYTHING else THINGS[one.thing],
-                direction=one.direction, held_out=one.held_out, swapped_empty=one.swapped_empty,
+                direction=one.direction, held_out=one.held_out, swapped_empty=one.swapped_empty, twin=one.twin,
             )  # fmt: skip
 
 

@@ -100,6 +100,23 @@ class Nano:
             existence = (answer.existence / self.temperature[1]).sigmoid()
             return Answer(logits.sigmoid().cpu().numpy(), existence.cpu().numpy())
 
+    def presence(self, features: Features, prepared: SentenceQuery) -> NDArray[np.bool_]:
+        """(N, 2, Q, H, W): the thing that each sentence refers to is there at the first and at the second date.
+
+        Inside the network, change is read from it; what labels of one date say can be held against it alone.
+        """
+        height, width = features.shape
+        with torch.inference_mode():
+            query = SentenceQuery(*(f.expand(len(features.maps.before), *f.shape[1:]) for f in prepared))
+            answer = self.network.answer(features.maps, query)
+            dates = [
+                torch.nn.functional.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+                for logits in (answer.presence_before, answer.presence_after)
+                if logits is not None
+            ]
+            there: NDArray[np.bool_] = (torch.stack(dates, 1)[..., :height, :width] > 0).cpu().numpy()
+            return there
+
     def ready(self) -> None:
         """The image network is compiled, where it is."""
         if self.device.engine == "openvino":
