@@ -52,7 +52,7 @@ class _Line:
 
         line = {"text/plain": self._text(now), "text/html": self._html(now)}
         if self.handle is None:
-            self.handle = display(line, raw=True, display_id=True)
+            self.handle = display(line, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # ships no types
         else:
             self.handle.update(line, raw=True)
 

@@ -163,16 +163,17 @@ class ChangeResult:
         return f"ChangeResult({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
-        """A map, pictures, totals and the largest polygons in one piece of HTML that needs no network.
+        """A map, totals, and folded away pictures and the largest polygons: one piece of HTML that needs no network.
 
         The map is a page in a frame of its own, which may run its script and nothing else. Where a notebook is shown
-        without scripts, pictures and table remain.
+        without scripts, what is folded away remains.
         """
         page = html.escape(self._page)
         map_ = f'<iframe sandbox="allow-scripts" title="map" style="{_FRAME}" srcdoc="{page}"></iframe>'
         pictures = "".join(_picture(self.folder / output["file"]) for output in self._files("preview")[:PREVIEWS])
         place = f"<p><code>{html.escape(str(self.folder))}</code></p>"
-        return f"<div>{map_}<p>{_totals(self.run)}</p>{pictures}{_table(self.polygons)}{place}</div>"
+        folded = f"<details><summary>pictures, largest polygons</summary>{pictures}{_table(self.polygons)}</details>"
+        return f"<div>{map_}<p>{_totals(self.run)}</p>{folded}{place}</div>"
 
     @cached_property
     def _page(self) -> str:
