@@ -2,7 +2,7 @@
 
 python benchmarks/craft.py TRAIN [--sets levir_cd,gz_cd,cd_figures,urban_trees_ca] [--pairs 60] [--without nano]
 
-TRAIN is a folder of labelled sets; their val pairs are taken. Nothing of what is measured here was used to set a rule.
+TRAIN is a folder of labelled sets; their val pairs are taken.
 """
 
 from __future__ import annotations
