@@ -20,7 +20,8 @@ from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.training.calibration import temperature
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.losses import existence_loss, mask_loss
-from geomtrs.training.samples import QUESTIONS, RULE_NUMBERS, RULE_TABLES, PairSampler
+from geomtrs.training.samples import QUESTIONS, PairSampler
+from geomtrs.training.sets import RULE_NUMBERS, RULE_TABLES
 
 
 def test_a_label_says_nothing_of_things_its_set_does_not_name() -> None:
