@@ -43,7 +43,7 @@ def connected(client: Client | None, *, scheduler: str | None, processes: int | 
                     threads_per_worker=threads,
                     processes=processes is not None,
                     memory_limit=0,  # Dask would pause and kill by what the process holds, GDAL and model included
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # None would be port 8787, which another run may have
                 )
             )
         else:

@@ -112,7 +112,8 @@ def _usage_or_bug(error: Exception) -> int:
 def _remedy(error: Exception) -> str:
     """The nearest option there is, else the help of the verb that was used."""
     near = difflib.get_close_matches(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1)
-    verb = getattr(getattr(error, "ctx", None), "command_path", "geomtrs")
+    path = getattr(getattr(error, "ctx", None), "command_path", "geomtrs")
+    verb = " ".join(["geomtrs", *path.split()[1:]])  # whatever the program was started as
     return f"did you mean {near[0]}?" if near else f"see {verb} --help"
 
 

@@ -29,7 +29,7 @@ RASTERS = ("mask.tif", "probability.tif", "coverage.tif")
 def cluster() -> Iterator[str]:
     """Address of the scheduler of two workers, each a process of its own."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=True, memory_limit=0, dashboard_address=None
+        n_workers=2, threads_per_worker=2, processes=True, memory_limit=0, dashboard_address="127.0.0.1:0"
     ) as made:
         yield made.scheduler_address
 

@@ -104,7 +104,7 @@ def test_worker_processes_do_not_change_a_byte_of_the_mask_c9(pair: Pair, tmp_pa
 def test_a_cluster_that_is_there_is_used_g6(pair: Pair, tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(n_workers=1, processes=False, dashboard_address=None)  # type: ignore[no-untyped-call]
+    cluster = LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0")  # type: ignore[no-untyped-call]
     with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]  # distributed leaves them untyped
         mine = ask(*pair, query=NEW, out=tmp_path / "client", block_tiles=1, client=client)
         theirs = ask(*pair, query=NEW, out=tmp_path / "scheduler", block_tiles=1, scheduler=cluster.scheduler_address)

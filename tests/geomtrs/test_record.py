@@ -27,7 +27,7 @@ def test_d8_the_record_holds_all_that_decides_the_answer(folder: Path) -> None:
     run = read_run(folder)
     assert set(run) == {
         "format", "created", "versions", "job", "dates", "pairs", "grid", "stack", "plan", "device", "queries",
-        "coverage", "timing_s", "peak_bytes", "warnings", "failed_blocks", "outputs",
+        "coverage", "timing_s", "peak_bytes", "features_bytes", "warnings", "failed_blocks", "outputs",
     }  # fmt: skip
     assert {"path", "size", "mtime_ns", "header"} == set(run["job"]["inputs"][0])
 
