@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -22,6 +23,8 @@ from tiling.blend import quantise
 from tiling.engine import BlockDone, EngineSettings, run
 from tiling.plan import plan
 from tiling.store import BlockStore
+
+log = logging.getLogger(__name__)
 
 Pair = tuple[str, str]
 Whole = tuple[dict[str, object], float]
@@ -75,7 +78,7 @@ def kill_and_go_on(
         )
         assert again == 0
         assert killer.answer(out) == whole
-    print(f"{met} of {kills} kills met a living run, none was lost")
+    log.info(f"{met} of {kills} kills met a living run, none was lost")
     assert met
 
 
@@ -166,7 +169,7 @@ def outlive(folder: Path, cluster: LocalCluster, reaper: Reaper, *, blocks: int)
     reaper.over.set()
     reaper.join()
     reaper.look()
-    print(f"{reaper.kills} kills, {report.computed} blocks of {len(made.blocks)}, 0 missing")
+    log.info(f"{reaper.kills} kills, {report.computed} blocks of {len(made.blocks)}, 0 missing")
     assert reaper.kills >= min(2, len(reaper.pauses))
     assert sorted(done) == sorted(block.id for block in made.blocks)
     assert all(len(inodes) == 1 for inodes in reaper.inodes.values()), "a finished block was computed again"
