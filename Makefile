@@ -2,15 +2,17 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
+# torchgeo brings a torchvision of its own and much else: an environment beside, with the same pins.
+TORCHGEO ?= .venv-torchgeo
 FAST = not slow and not qgis and not browser and not torchgeo and not cuda
 
-.PHONY: setup demo test test-slow bench lint
+.PHONY: setup demo test test-slow test-torchgeo bench lint qgis-plugin
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,stac,train,openvino]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,audit,notebook,stac,train,openvino]'
 	@touch $@
 
 demo: setup
@@ -26,7 +28,21 @@ test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(FAST)" --durations=8
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -m "slow or qgis or browser or torchgeo or cuda" -ra --timeout 3600
+	$(MAKE) test-torchgeo
+	$(BIN)/python -m pytest -q -m "(slow or qgis or browser or cuda) and not torchgeo" -ra --timeout 3600
+
+test-torchgeo: $(TORCHGEO)/.ready
+	$(TORCHGEO)/bin/python -m pytest -q -m torchgeo -ra tests/geomtrs/test_torchgeo.py
+
+$(TORCHGEO)/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -m venv $(TORCHGEO) || python3 -m venv $(TORCHGEO)
+	$(TORCHGEO)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[torchgeo]' \
+		hypothesis pytest pytest-timeout
+	@touch $@
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+# The plugin for QGIS as a zip in dist/: Plugins > Manage and Install Plugins > Install from ZIP.
+qgis-plugin:
+	$(PYTHON) qgis/package.py dist

@@ -21,13 +21,18 @@ from tiling.errors import TilingError
 
 @dataclass(frozen=True)
 class Place:
-    """Dates (each one or more files, relative to the folder), sentences, options; `truth` is a mask of 0, 1 and nodata."""
+    """Dates (each one or more files, relative to the folder), sentences, options.
+
+    clouds  for each date a mask of its clouds, as `--cloud-mask` takes it
+    truth   a mask of 0, 1 and nodata
+    """
 
     name: str
     dates: Sequence[str | Sequence[str]]
     sentences: Sequence[str]
     options: dict[str, Any] = field(default_factory=dict)
     truth: str | None = None
+    clouds: Sequence[str] = ()
 
 
 _FIRE = "LC08_L1TP_034032_{date}_01_T1_{band}_crop.tif"
@@ -48,7 +53,8 @@ PLACES = (
           ["farmland turned into building land", "new houses at the edge of the town"], {"bands": "3,2,1"}),
     Place("taizhou_etm", ["2000.tif", "2003.tif"], ["new ring road", "new industrial buildings", "city expansion"], {"bands": "3,2,1"}, "truth.tif"),
     Place("cold_springs_fire", [[_FIRE.format(date=d, band=b) for b in _RGB] for d in (_BEFORE_FIRE, _AFTER_FIRE)],
-          ["burned forest", "area burnt by the wildfire"]),
+          ["burned forest", "area burnt by the wildfire"],
+          clouds=[f"{_FIRE.format(date=d, band='pixel_qa')}&32" for d in (_BEFORE_FIRE, _AFTER_FIRE)]),  # bit 5: cloud
     *(Place("socal_naip", [f"{town}_{year}_{n}.tif" for year in (2016, 2018, 2020)],
             ["new houses", "school buildings that were added", "trees that were felled"])
       for town, n in (("claremont", 51), ("long_beach", 38), ("santa_monica", 76))),
@@ -62,12 +68,13 @@ def run_place(place: Place, data: Path, out: Path, model: str) -> list[str]:
     """The table's rows of one place: one a sentence and pair of dates."""
     folder = data / place.name
     dates = [str(folder / d) if isinstance(d, str) else [str(folder / f) for f in d] for d in place.dates]
+    options = {**place.options, "cloud_masks": [str(folder / mask) for mask in place.clouds]}
     label = Path(dates[0] if isinstance(dates[0], str) else dates[0][0]).stem
     target = out / f"{place.name}-{label}"
-    plan = geomtrs.plan(*dates, model=model, **place.options).to_dict()
+    plan = geomtrs.plan(*dates, model=model, **options).to_dict()
     start = time.perf_counter()
     result = geomtrs.detect(
-        *dates, query=list(place.sentences), out=target, model=model, overwrite=True, fresh=True, **place.options
+        *dates, query=list(place.sentences), out=target, model=model, overwrite=True, fresh=True, **options
     )
     seconds = time.perf_counter() - start
     how = "; ".join(_alignment(date) for date in plan["dates"][1:])

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from geomtrs.again import ask
     from geomtrs.archive.batch import batch
     from geomtrs.job import detect, plan, rerun, resume
     from geomtrs.models.catalog import load as load_model
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["ChangeResult", "Query", "__version__", "batch", "detect", "load_model", "plan", "rerun", "resume"]
+__all__ = ["ChangeResult", "Query", "__version__", "ask", "batch", "detect", "load_model", "plan", "rerun", "resume"]
 
 _HOMES = {
     "ChangeResult": ("geomtrs.result", "ChangeResult"),
     "Query": ("geomtrs.query", "Query"),
+    "ask": ("geomtrs.again", "ask"),
     "batch": ("geomtrs.archive.batch", "batch"),
     "detect": ("geomtrs.job", "detect"),
     "load_model": ("geomtrs.models.catalog", "load"),

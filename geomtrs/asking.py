@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from geomtrs.device import Device
+from geomtrs.features import refuse_unable
 from geomtrs.models import catalog
-from geomtrs.models.base import ChangeModel, ModelCard
+from geomtrs.models.base import ChangeModel, KeepsFeatures, ModelCard
 from geomtrs.models.catalog import Recipe
 from geomtrs.spec import JobSpec
 
@@ -36,11 +36,9 @@ def ask_model(spec: JobSpec) -> Asked:
     card = catalog.describe(spec.model, weights=spec.weights)
     run = spec.run
     device = catalog.device_of(spec.model, run.device, run.precision, run.threads, run.engine)
-    return Asked(card, _loaded(spec.model, spec.weights, device, card.weights_hash), device)
-
-
-@lru_cache(maxsize=1)
-def _loaded(name: str, weights: str | None, device: Device, weights_hash: str | None) -> ChangeModel:
-    """The model of the last run, for the next one in this process: loading and compiling take a second or more."""
-    del weights_hash  # other weights in the same folder are another model
-    return catalog.load(name, weights=weights, device=device)
+    model = catalog.last(spec.model, spec.weights, device, card.weights_hash)
+    if spec.keep_features or spec.features is not None:
+        refuse_unable(model, spec.model)
+    if spec.features is None and isinstance(model, KeepsFeatures):
+        model.ready()
+    return Asked(card, model, device)

@@ -28,3 +28,10 @@ class Clock:
         """Seconds by part and in total so far, to the millisecond."""
         total = time.perf_counter() - self._start
         return {name: round(value, 3) for name, value in {**self._parts, "total": total}.items()}
+
+
+def time_text(seconds: float) -> str:
+    """`8 s`, `1 min 5 s`, `2 h 3 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -70,9 +70,10 @@ def parse(text: str | Sequence[str | None] | None, count: int) -> tuple[str | No
 
 
 def order_notes(dates: Sequence[str | None]) -> tuple[str, ...]:
-    """A warning for each date that contradicts the order of the arguments, which decides all the same."""
+    """A warning for each date that contradicts the order of the arguments, which decides, or comes twice."""
     known = [date for date in dates if date]
-    return tuple(
+    twice = tuple(f"two images are of {one}: is one of them the other?" for one, two in pairwise(known) if one == two)
+    return twice + tuple(
         f"dates contradict the order of the files: {later} is taken as after {earlier}, as the files were given"
         for earlier, later in pairwise(known)
         if later[: min(len(earlier), len(later))] < earlier[: min(len(earlier), len(later))]

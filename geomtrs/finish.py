@@ -6,23 +6,25 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import geopandas
+import numpy as np
 import pandas as pd
 
 from geomtrs.clock import Clock
 from geomtrs.events import Listener, Stage
 from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
-from geomtrs.outputs import vector
+from geomtrs.outputs import tracks, vector
 from geomtrs.outputs.keep import kept
 from geomtrs.outputs.look import SceneReader
 from geomtrs.outputs.preview import Caption, write_preview
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.raster import AnswerRasters, CoverageTotal, stored_threshold, write_answer, write_coverage
+from geomtrs.outputs.shape import Shaping
 from geomtrs.outputs.stac import footprint
 from geomtrs.result import area_text
 from geomtrs.scene import Scene
@@ -41,7 +43,7 @@ _ASIDE_PX = 8192 * 8192
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_RECORDS = ("checksums.json", "run.json", "item.json", "failures.geojson")
+_RECORDS = ("checksums.json", "run.json", "item.json", "project.qgz", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
@@ -69,10 +71,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a run: files in the order they were made, polygons by layer, ground by coverage, warnings."""
+    """What became of a run: files in the order they were made, polygons by layer and the bounds of them all (None
+    without one), ground by coverage, warnings.
+    """
 
     files: tuple[Path, ...]
     polygons: Mapping[str, int]
+    bounds: tuple[float, float, float, float] | None
     coverage: tuple[CoverageTotal, ...]
     notes: tuple[str, ...]
 
@@ -89,7 +94,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     # Pictures read the dates while polygons are found, and are drawn while these are written. Nothing goes on beside
     # the rasters: it would cost a third more memory, for a fraction of a second.
     with _aside(job) as aside:
-        ahead = [] if isinstance(aside, _AtOnce) else list(readers.values())
+        ahead = [] if isinstance(aside, AtOnce) else list(readers.values())
         dates_read = [aside.submit(reader.read_dates) for reader in ahead]
         on_event(Stage("polygons", "finding polygons"))
         with clock.part("find polygons"):
@@ -104,11 +109,15 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
                 job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
             )
         give_back()
+        # Before anything goes on beside it: regularizing silences warnings, of all threads at once.
+        with clock.part("shape polygons"):
+            outlines = {number: _reshaped(job, table) for number, table in tables.items()}
+            layers, told = _layers(job, outlines)
         drawn = aside.submit(_draw_all, job, rasters, readers, tables)
         on_event(Stage("vectors", "writing polygons"))
         with clock.part("write polygons"):
-            layers, told = _layers(job, tables)
             vectors, notes = _write_vectors(job, layers)
+            vectors += _write_tracks(job, layers, outlines)
         with clock.part("wait for previews"):
             previews = drawn.result()
     give_back()
@@ -116,6 +125,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     return Written(
         files=(*files, job.folder / "coverage.tif", *vectors, *previews, *_write_failures(job, failed)),
         polygons={name: len(frame) for name, frame in layers.items()},
+        bounds=_bounds(layers),
         coverage=coverage,
         notes=(*told, *notes),
     )
@@ -157,15 +167,18 @@ def _layers(
     return layers, told
 
 
+def _bounds(layers: Mapping[str, geopandas.GeoDataFrame]) -> tuple[float, float, float, float] | None:
+    boxes = [frame.total_bounds for frame in layers.values() if len(frame)]
+    if not boxes:
+        return None
+    left, bottom, right, top = zip(*boxes, strict=True)
+    return float(min(left)), float(min(bottom)), float(max(right)), float(max(top))
+
+
 def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
     before, after = (job.scene.stack.layers[index] for index in job.scene.pairs[channel.pair])
     found = polygons(windows(job.store, job.plan, channel.number), job.plan.geobox, threshold=job.threshold)
-    settings = vector.TableSettings(
-        min_area_m2=job.spec.min_area_m2,
-        max_area_m2=job.spec.max_area_m2,
-        fill_holes_m2=job.spec.fill_holes_m2,
-        shift_px=left_shift_px(before, after),
-    )
+    settings = replace(_limits(job), shift_px=left_shift_px(before, after))
     query = job.spec.queries[channel.query]
     table = vector.table(
         found,
@@ -180,6 +193,16 @@ def _table(job: Answered, channel: Channel) -> geopandas.GeoDataFrame:
         table = table[kept(table, query.scene_part, job.plan.geobox, job.scene.aoi)].reset_index(drop=True)
         table.attrs["notes"] = notes
     return table
+
+
+def _reshaped(job: Answered, table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    """As it is written: the mask and the pictures keep the outlines that the pixels have."""
+    shaping = Shaping(job.spec.simplify_m, job.spec.regularize)
+    return vector.reshaped(table, job.plan.geobox, _limits(job), shaping) if shaping else table
+
+
+def _limits(job: Answered) -> vector.TableSettings:
+    return vector.TableSettings(job.spec.min_area_m2, job.spec.max_area_m2, job.spec.fill_holes_m2)
 
 
 def left_shift_px(before: DateLayer, after: DateLayer) -> float:
@@ -207,6 +230,30 @@ def _write_vectors(job: Answered, layers: Mapping[str, geopandas.GeoDataFrame]) 
             parts = [path.with_suffix(part) for part in _SHAPEFILE] if suffix == "shp" else [path]
             files += [part for part in parts if part.exists()]  # a plain picture has no .prj
     return files, notes
+
+
+def _write_tracks(
+    job: Answered, layers: Mapping[str, geopandas.GeoDataFrame], outlines: Mapping[int, geopandas.GeoDataFrame]
+) -> list[Path]:
+    """tracks.gpkg, a layer a sentence, where there are several pairs of dates.
+
+    outlines  the parts of `layers`, by channel
+    """
+    if not job.names.tracked:
+        return []
+    path = job.folder / tracks.NAME
+    counts: dict[str, list[int]] = {name: [] for name in layers}
+    for channel in job.names.channels():  # pair by pair, as the rows of a layer
+        counts[job.names.layers[channel.query]].append(len(outlines[channel.number]))
+    tracked = {
+        name.replace("changes", "tracks", 1): tracks.tracks(
+            frame, np.repeat(np.arange(len(counts[name])), counts[name])
+        )
+        for name, frame in layers.items()
+    }
+    sentences = dict(zip(tracked, (query.text for query in job.spec.queries), strict=True))
+    vector.write(path, tracked, sentences)
+    return [path]
 
 
 def _write_failures(job: Answered, failed: Sequence[BlockFailure]) -> list[Path]:
@@ -240,14 +287,15 @@ def _aside(job: Answered) -> Executor:
     """
     geobox = job.plan.geobox
     if geobox.crs is None or geobox.width * geobox.height > _ASIDE_PX:
-        return _AtOnce()
+        return AtOnce()
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs")
 
 
-class _AtOnce(Executor):
+class AtOnce(Executor):
     """Does what it is given before it answers."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """A future that is done."""
         done: Future[T] = Future()
         try:
             done.set_result(fn(*args, **kwargs))

@@ -12,6 +12,7 @@ from typing import Any
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
+from geomtrs.arrays import PREFIX
 from geomtrs.dates import Dated, of_files
 from tiling.grid import open_quietly
 
@@ -97,6 +98,9 @@ def _tags(path: str) -> dict[str, str]:
 @contextmanager
 def _opened(path: str) -> Iterator[DatasetReader | None]:
     """The raster; None for a vector file, and for one that open_stack refuses with better words."""
+    if path.startswith(PREFIX):  # its name is made of what is in it
+        yield None
+        return
     try:
         raster = open_quietly(path)
     except RasterioIOError:

@@ -9,33 +9,39 @@ folder remembers of a run that died.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import rasterio
 
-from geomtrs.asking import ask_model
-from geomtrs.clock import Clock
+from geomtrs.arrays import ArrayRaster, open_arrays
+from geomtrs.arrays import dates_of as array_dates
+from geomtrs.asking import Asked, ask_model
+from geomtrs.clock import Clock, time_text
 from geomtrs.errors import JobError
-from geomtrs.events import Listener, Stage, silent
+from geomtrs.events import Listener, Stage
+from geomtrs.features import Kept, forget, model_of, read_kept, size_bytes, source_of
 from geomtrs.finish import Answered, write_outputs
 from geomtrs.inputs import fingerprint
 from geomtrs.lock import only_one
 from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
+from geomtrs.notebook import listener
+from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
-from geomtrs.scene import JobPlan, asked_lines, open_scene, plan_scene, tiles_line
+from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
 from geomtrs.spec import DateSource, JobSpec, Options, job_spec
 from geomtrs.state import JobState, begin, blocks_folder, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
 from tiling.errors import OutputError
 from tiling.mosaic import GDAL_CACHE_BYTES
+from tiling.stack import Stack
 from tiling.store import BlockStore
 
 if TYPE_CHECKING:
@@ -59,38 +65,41 @@ class StartOptions(Options, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a run begins: see StartOptions."""
+    """How a run begins: see StartOptions. `arrays` are images that are no files, by their names in the spec."""
 
     overwrite: bool = False
     fresh: bool = False
     client: Client | None = None
+    arrays: Mapping[str, ArrayRaster] = field(default_factory=dict)
 
 
 def detect(
     *images: DateSource,
     query: str | Query | Sequence[str | Query],
     out: str | os.PathLike[str],
-    on_event: Listener = silent,
+    on_event: Listener | None = None,
     **options: Unpack[StartOptions],
 ) -> ChangeResult:
     """The answers to sentences about two or more images of one place, as files in a folder.
 
-    images    rasters in order of time; a date of several files is a list of them
+    images    rasters in order of time: paths, URLs, open datasets, xarray.DataArrays (of dask: read window by window);
+              a date of several files is a list of them
     query     one sentence or several
     out       folder of the outputs; a run that died in it is continued
-    on_event  is told of every stage and block
+    on_event  is told of every stage and block; None: a line that renews itself in a notebook, else nothing
     options   see geomtrs.spec.Options and StartOptions
 
     Raises QueryError for what was asked wrongly, ModelError, SourceError, GridError, BlockError, OutputError and
     JobError: all of them TilingError, one line each.
     """
     told: dict[str, Any] = dict(options)
-    start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None))
-    return run_job(job_spec(images, query, out, **told), start, on_event)
+    named, arrays = _opened(images, told)
+    start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None), arrays)
+    return run_job(job_spec(named, query, out, **told), start, on_event)
 
 
 def resume(
-    folder: str | os.PathLike[str], *, on_event: Listener = silent, client: Client | None = None
+    folder: str | os.PathLike[str], *, on_event: Listener | None = None, client: Client | None = None
 ) -> ChangeResult:
     """The answers of a run that did not end, only the missing blocks computed; those of one that did, as they lie.
 
@@ -109,7 +118,9 @@ def resume(
     return run_job(replace(state.spec, out=str(path.absolute())), Start(client=client), on_event)
 
 
-def rerun(record: str | os.PathLike[str], *, out: str | os.PathLike[str], on_event: Listener = silent) -> ChangeResult:
+def rerun(
+    record: str | os.PathLike[str], *, out: str | os.PathLike[str], on_event: Listener | None = None
+) -> ChangeResult:
     """The same run once more, from its run.json alone: equal masks, bit by bit, on the same processor (D8).
 
     Raises JobError where the record does not read, or inputs or weights are not those of the first run.
@@ -126,24 +137,28 @@ def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
     Raises as `detect` does for images that cannot be used.
     """
     told: dict[str, Any] = dict(options)
-    spec = job_spec(images, told.pop("query", "change"), told.pop("out", "."), **told)
+    named, arrays = _opened(images, told)
+    spec = job_spec(named, told.pop("query", "change"), told.pop("out", "."), **told)
     card = catalog.describe(spec.model, weights=spec.weights)
-    scene = open_scene(spec, card)
+    scene = open_scene(spec, card, arrays)
     return JobPlan(spec, scene, plan_scene(spec, scene, card.tile_spec, token=""))
 
 
-def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobState | None = None) -> ChangeResult:
+def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: JobState | None = None) -> ChangeResult:
     """The job itself, stage by stage. `repeats` is the run that must be repeated exactly."""
     from geomtrs.result import ChangeResult
 
-    clock, folder = Clock(), Path(spec.out)
+    if spec.regularize:
+        check_regularizer()
+    clock, folder, on_event = Clock(), Path(spec.out), on_event or listener()
     # Left to itself GDAL caches 5 % of the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
         with clock.part("load model"):
             asked = ask_model(spec)
-        on_event(Stage("device", f"device  {asked.device.description}"))
         with clock.part("open images"):
-            scene = open_scene(spec, asked.card)
+            kept = None if spec.features is None else read_kept(Path(spec.features))
+            scene = _scene(spec, asked, kept, start.arrays)
+        on_event(Stage("device", f"device  {asked.device.description}"))
         on_event(Stage("scene", f"scene   {scene.line}"))
         for line in asked_lines(spec.queries):
             on_event(Stage("asked", line))
@@ -156,24 +171,50 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener, *, repeats: JobStat
             device.engine,
             asked.batch(spec),
         )
+        state = state if kept is None else kept.seen(state)
         _refuse_other(repeats, state)
         called = names(spec.queries, scene.dates, scene.pairs)
         work = plan_scene(spec, scene, asked.model.tile_spec, state.token(scene.stack.to_dict()))
         begin(folder, state, called.targets(folder, spec.formats), overwrite=start.overwrite, fresh=start.fresh)
+        if not spec.keep_features:
+            forget(folder)  # of the run whose outputs are replaced
         on_event(Stage("tiles", f"tiles   {tiles_line(work)}"))
         store = BlockStore(blocks_folder(folder), work.id)
         with clock.part("answer blocks"):
-            recipe, settings = asked.recipe(spec, scene.pairs), _settings(state)
+            model, source = (
+                model_of(state, asked.recipe(spec, scene.pairs), scene, work),
+                source_of(spec.features, scene),
+            )
+            settings = _settings(state)
             report = answer_blocks(
-                work, scene.stack, recipe, store, settings=settings, on_event=on_event, client=start.client
+                work, source, model, store, settings=settings, on_event=on_event, client=start.client
             )
         give_back()
         answered = Answered(folder, spec, scene, called, work, store)
         written = write_outputs(answered, report.failed, clock, on_event)
-        cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed)
+        cost = Cost({**clock.seconds(), **report.seconds}, memory.bytes, report.failed, size_bytes(folder))
         write_record(answered, written, state, asked.device, cost)
         end(folder, keep_store=spec.run.keep_store)
+        answered_blocks = report.total - len(report.failed)
+        on_event(
+            Stage("done", f"done    {answered_blocks} of {report.total} blocks · {time_text(clock.seconds()['total'])}")
+        )
     return ChangeResult(folder)
+
+
+def _opened(images: Sequence[DateSource], told: dict[str, Any]) -> tuple[list[DateSource], dict[str, ArrayRaster]]:
+    """The images with arrays named, and the arrays; `told` gets the dates that arrays tell and the user did not."""
+    named, arrays = open_arrays(images)
+    if arrays and told.get("dates") is None and (dates := array_dates(named, arrays)):
+        told["dates"] = dates
+    return named, arrays
+
+
+def _scene(spec: JobSpec, asked: Asked, kept: Kept | None, arrays: Mapping[str, ArrayRaster]) -> Scene:
+    """The images opened, or recalled as they were when their features were kept."""
+    if kept is None:
+        return open_scene(spec, asked.card, arrays)
+    return recall_scene(spec, asked.card, Stack.from_dict(dict(kept.stack)), kept.dates)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from geomtrs import dates as dating
 from geomtrs.outputs.raster import stem
 from geomtrs.query import Query, slugs
 
-SINGLE = ("coverage.tif", "run.json", "item.json", "checksums.json")
+SINGLE = ("coverage.tif", "project.qgz", "run.json", "item.json", "checksums.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Names:
         """One layer a sentence, all pairs in it."""
         return tuple(stem("changes", slug=slug) for slug in self.slugs)
 
+    @property
+    def tracked(self) -> bool:
+        """Are there several pairs of dates, so that a thing can be followed."""
+        return len(self.spans) > 1
+
     def vectors(self, suffix: str) -> tuple[str, ...]:
         """The vector files of a format: one GeoPackage, of the others one file a layer."""
         return ("changes.gpkg",) if suffix == "gpkg" else tuple(f"{layer}.{suffix}" for layer in self.layers)
@@ -55,7 +60,8 @@ class Names:
         kinds = (("mask", "tif"), ("probability", "tif"), ("preview", "png"))
         answers = [channel.file(kind, suffix) for channel in self.channels() for kind, suffix in kinds]
         vectors = [name for suffix in formats for name in self.vectors(suffix)]
-        return tuple(folder / name for name in (*answers, *vectors, *SINGLE))
+        followed = ["tracks.gpkg"] if self.tracked else []
+        return tuple(folder / name for name in (*answers, *vectors, *followed, *SINGLE))
 
 
 def names(queries: Sequence[Query], dates: Sequence[str | None], pairs: Sequence[tuple[int, int]]) -> Names:

@@ -1,4 +1,4 @@
-"""What a run leaves to be read by others and by itself: item.json, run.json, checksums.json; and a record read back."""
+"""What a run leaves to be read by others and by itself: a QGIS project, item.json, run.json, checksums.json."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from geomtrs.finish import Answered, Written, failure_facts
 from geomtrs.outputs.checksums import write_checksums
 from geomtrs.outputs.record import Output, QueryAnswer, RunRecord, role_of, write_run
 from geomtrs.outputs.stac import ItemFacts, write_item
+from geomtrs.showing import write_run_project
 from geomtrs.state import JobState
 from tiling.engine import BlockFailure
 
@@ -22,19 +23,23 @@ _AFTER = ("item.json", "run.json")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run took: seconds by part, the peak of memory in bytes, and what was given up (--keep-going)."""
+    """What a run took: seconds by part, the peak of memory in bytes, what was given up (--keep-going), and what the
+    image features take that it kept.
+    """
 
     timing_s: Mapping[str, float]
     peak_bytes: int
     failed: Sequence[BlockFailure]
+    features_bytes: int = 0
 
 
 def write_record(job: Answered, written: Written, state: JobState, device: Device, cost: Cost) -> None:
-    """item.json, run.json and checksums.json, in this order: a folder with checksums is whole.
+    """project.qgz, item.json, run.json and checksums.json, in this order: a folder with checksums is whole.
 
     Raises OutputError where one cannot be written.
     """
-    outputs = (*(_output(job, path) for path in written.files), Output("item.json", "item"))
+    files = (*written.files, write_run_project(job, written.bounds))
+    outputs = (*(_output(job, path) for path in files), Output("item.json", "item"))
     record = RunRecord(
         job=state.to_dict(),
         dates=job.scene.dates,
@@ -51,6 +56,7 @@ def write_record(job: Answered, written: Written, state: JobState, device: Devic
         timing_s=cost.timing_s,
         outputs=outputs,
         peak_bytes=cost.peak_bytes,
+        features_bytes=cost.features_bytes,
         warnings=(*job.scene.notes, *written.notes),
         failed_blocks=[failure_facts(failure) for failure in cost.failed],
     )
@@ -66,7 +72,7 @@ def write_record(job: Answered, written: Written, state: JobState, device: Devic
     )
     write_item(job.folder, facts, outputs)
     write_run(job.folder, record)
-    write_checksums(job.folder, [*written.files, *(job.folder / name for name in _AFTER)])
+    write_checksums(job.folder, [*files, *(job.folder / name for name in _AFTER)])
 
 
 def read_record(path: Path) -> tuple[JobState, Device]:

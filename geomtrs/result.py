@@ -8,11 +8,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
+from geomtrs.query import Query
+from geomtrs.spec import AskOptions
+from tiling.errors import OutputError
 
 if TYPE_CHECKING:
     import folium
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 10
 PREVIEWS = 4
 CHUNK_PX = 2048
+_FRAME = "width:100%;height:600px;border:1px solid #d9dce1;border-radius:4px"
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,24 @@ class ChangeResult:
     @cached_property
     def polygons(self) -> geopandas.GeoDataFrame:
         """All changed things, one row each; `query` tells the sentences apart, an empty answer has all columns."""
-        import geopandas
-        import pandas as pd
-
         path = self.folder / self._files("polygons", ".gpkg")[0]["file"]
-        layers = [geopandas.read_file(path, layer=query["layer"], use_arrow=True) for query in self.run["queries"]]
-        # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
-        filled = [layer for layer in layers if len(layer)] or layers[:1]
-        return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
+        return _layers(path, [query["layer"] for query in self.run["queries"]])
+
+    @cached_property
+    def tracks(self) -> geopandas.GeoDataFrame:
+        """The polygons of three or more dates, `track` telling which are one thing, with `first_seen`, `last_seen`.
+
+        >>> answer.tracks.groupby(["query", "track", "date_to"]).area_m2.sum()  # doctest: +SKIP
+
+        Raises OutputError for two dates, between which nothing can be followed.
+        """
+        files = self._files("tracks")
+        if not files:
+            raise OutputError(
+                self.folder, found="one pair of dates", wanted="several", remedy="run detect over three dates or more"
+            )
+        layers = [query["layer"].replace("changes", "tracks", 1) for query in self.run["queries"]]
+        return _layers(self.folder / files[0]["file"], layers)
 
     @property
     def preview(self) -> Image.Image:
@@ -92,6 +107,15 @@ class ChangeResult:
             picture.load()
             return picture
 
+    def ask(self, query: str | Query | Sequence[str | Query], **options: Unpack[AskOptions]) -> ChangeResult:
+        """The answers to further sentences about this scene, from the image features that its run kept.
+
+        See geomtrs.ask: they lie in a folder inside this one. Raises JobError where none were kept.
+        """
+        # A layer above this one: found when it is needed, as the public names are.
+        answered: ChangeResult = import_module("geomtrs.again").ask(self.folder, query, **options)
+        return answered
+
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.
 
@@ -101,6 +125,17 @@ class ChangeResult:
 
         target = Path(path)
         vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
+        return target
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """The answer as one page that works without a network: swipe between dates, polygons, their table.
+
+        Raises OutputError where it cannot be written.
+        """
+        from geomtrs.outputs.publish import publish
+
+        target = Path(path)
+        publish(target, self._page.encode())
         return target
 
     def explore(self) -> folium.Map:
@@ -128,10 +163,24 @@ class ChangeResult:
         return f"ChangeResult({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
-        """Pictures, totals and the largest polygons in one piece of HTML that needs no network."""
+        """A map, totals, and folded away pictures and the largest polygons: one piece of HTML that needs no network.
+
+        The map is a page in a frame of its own, which may run its script and nothing else. Where a notebook is shown
+        without scripts, what is folded away remains.
+        """
+        page = html.escape(self._page)
+        map_ = f'<iframe sandbox="allow-scripts" title="map" style="{_FRAME}" srcdoc="{page}"></iframe>'
         pictures = "".join(_picture(self.folder / output["file"]) for output in self._files("preview")[:PREVIEWS])
         place = f"<p><code>{html.escape(str(self.folder))}</code></p>"
-        return f"<div>{pictures}<p>{_totals(self.run)}</p>{_table(self.polygons)}{place}</div>"
+        folded = f"<details><summary>pictures, largest polygons</summary>{pictures}{_table(self.polygons)}</details>"
+        return f"<div>{map_}<p>{_totals(self.run)}</p>{folded}{place}</div>"
+
+    @cached_property
+    def _page(self) -> str:
+        from geomtrs.outputs.verify import input_notes
+        from geomtrs.outputs.view import view_page
+
+        return view_page(self.run, self.polygons, notes=input_notes(self.folder))
 
     def _files(self, role: str, suffix: str = "") -> list[dict[str, Any]]:
         return [one for one in self.run["outputs"] if one["role"] == role and one["file"].endswith(suffix)]
@@ -148,13 +197,26 @@ class ChangeResult:
         return joined.assign_coords(labels).rename(role)
 
 
+def _layers(path: Path, names: Sequence[str]) -> geopandas.GeoDataFrame:
+    """Layers of a GeoPackage below each other."""
+    import geopandas
+    import pandas as pd
+
+    layers = [geopandas.read_file(path, layer=name, use_arrow=True) for name in names]
+    # An empty layer has no say in the types of the whole; one of them stands for all when nothing was found.
+    filled = [layer for layer in layers if len(layer)] or layers[:1]
+    return geopandas.GeoDataFrame(pd.concat(filled, ignore_index=True), crs=layers[0].crs)
+
+
 def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:
     """One band, lazily: (y, x), as stored, or as true values with NaN for nodata."""
+    import odc.geo.xr  # .odc of what is returned
     import rioxarray
     import xarray
 
     from geomtrs.outputs.raster import may_lack_place
 
+    del odc
     with may_lack_place():
         array = rioxarray.open_rasterio(path, chunks={"x": CHUNK_PX, "y": CHUNK_PX}, mask_and_scale=scaled)
     assert isinstance(array, xarray.DataArray)  # several datasets come of formats that these files are not

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 
 from geomtrs import dates as dating
-from geomtrs.errors import QueryError
+from geomtrs.arrays import PREFIX, ArrayRaster
+from geomtrs.errors import JobError, QueryError
 from geomtrs.inputs import date_of
 from geomtrs.models.base import ModelCard, TileSpec
 from geomtrs.query import Query
+from geomtrs.signing import signer
 from geomtrs.spec import JobSpec
 from tiling.aoi import read_aoi
 from tiling.grid import geobox_to_dict, ground_resolution_m
 from tiling.layer import DateLayer
 from tiling.plan import Plan
 from tiling.plan import plan as plan_blocks
+from tiling.register import RELIABLE
+from tiling.source import OpenFiles
 from tiling.stack import Stack, StackOptions, open_stack
 
 
@@ -112,10 +116,14 @@ def asked_lines(queries: Sequence[Query]) -> list[str]:
     return [f"asked   “{query.model_text}” · {query.scene_part}" for query in queries if query.scene_part]
 
 
-def open_scene(spec: JobSpec, card: ModelCard) -> Scene:
-    """The images of a spec on one grid. Raises SourceError or GridError where they cannot be."""
+def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster] | None = None) -> Scene:
+    """The images of a spec on one grid. Raises SourceError or GridError where they cannot be.
+
+    arrays  images that are no files, by the names that the spec has for them
+    """
+    _refuse_lost_arrays(spec, arrays or {})
     aoi = read_aoi(spec.aoi, CRS(spec.aoi_crs) if spec.aoi_crs else None) if spec.aoi is not None else None
-    stack = open_stack(spec.images, stack_options(spec), aoi)
+    stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays, signer(spec.run.sign)))
     _refuse_limits_without_ground(spec, stack)
     found = tuple(date_of(files) for files in spec.images)
     dates = spec.dates or tuple(date.text for date in found)
@@ -128,6 +136,14 @@ def open_scene(spec: JobSpec, card: ModelCard) -> Scene:
         *_neighbour_notes(spec.queries),
     )
     return Scene(stack, aoi, dates, dating.pairs(len(dates), spec.pairs), tuple(dict.fromkeys(notes)))
+
+
+def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:
+    """The scene as an earlier run found it; no image is opened. Raises QueryError as `open_scene` does for words."""
+    _refuse_limits_without_ground(spec, stack)
+    notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries))
+    stack = replace(stack, files=OpenFiles(sign=signer(spec.run.sign)))
+    return Scene(stack, stack.aoi, dates, dating.pairs(len(dates), spec.pairs), notes)
 
 
 def stack_options(spec: JobSpec) -> StackOptions:
@@ -170,7 +186,8 @@ def _shift(layer: DateLayer) -> dict[str, Any] | None:
 def _shift_text(shift: dict[str, Any] | None) -> str:
     if shift is None:
         return ""
-    return f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px (reliability {shift['reliability']:.2f})"
+    trusted = "" if shift["reliability"] >= RELIABLE else f": below {RELIABLE:g}, not to be trusted"
+    return f" · shift {shift['dx_px']:+.2f}, {shift['dy_px']:+.2f} px (reliability {shift['reliability']:.2f}{trusted})"
 
 
 def _crs_name(crs: CRS) -> str:
@@ -204,6 +221,18 @@ def _neighbour_notes(queries: Sequence[Query]) -> tuple[str, ...]:
     """Words that need a neighbour stay with the model, which sees a tile and its halo."""
     words = sorted({word.lower() for query in queries for word in _NEIGHBOURS.findall(query.model_text)})
     return (f"“{', '.join(words)}” is judged within a tile and its surroundings",) if words else ()
+
+
+def _refuse_lost_arrays(spec: JobSpec, arrays: Mapping[str, ArrayRaster]) -> None:
+    """Raises JobError for an array of a run that died with the process that held it."""
+    for name in spec.files:
+        if name.startswith(PREFIX) and name not in arrays:
+            raise JobError(
+                name,
+                found="an array that was held by another process",
+                wanted="the array itself",
+                remedy="call geomtrs.detect again with the same arrays: finished blocks are kept",
+            )
 
 
 def _refuse_limits_without_ground(spec: JobSpec, stack: Stack) -> None:

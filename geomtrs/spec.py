@@ -9,11 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
 
+from geomtrs.arrays import PREFIX
 from geomtrs.dates import Pairing, parse
 from geomtrs.errors import QueryError
+from geomtrs.events import Listener
 from geomtrs.query import Query, parse_queries
+from geomtrs.signing import Sign, name_of
+
+if TYPE_CHECKING:
+    import xarray
 
 Alpha = Literal["auto", "yes", "no"]
 Resampling = Literal["bilinear", "cubic", "nearest"]
@@ -30,7 +36,7 @@ class OpenRaster(Protocol):
         """Its path or URL."""
 
 
-Source: TypeAlias = "str | os.PathLike[str] | OpenRaster"
+Source: TypeAlias = "str | os.PathLike[str] | OpenRaster | xarray.DataArray | xarray.Dataset"
 # One acquisition: a raster, or the several files it is made of (tiles of a mosaic, one file a band).
 DateSource: TypeAlias = "Source | Sequence[Source]"
 
@@ -60,6 +66,8 @@ class Options(TypedDict, total=False):
     min_area_m2: float | None
     max_area_m2: float | None
     fill_holes_m2: float | None
+    simplify_m: float | None
+    regularize: bool
     tile_px: int | None
     block_tiles: int
     device: str
@@ -74,6 +82,33 @@ class Options(TypedDict, total=False):
     retries: int
     keep_going: bool
     keep_store: bool
+    keep_features: bool
+    sign: str | Sign | None
+
+
+class AskOptions(TypedDict, total=False):
+    """What may differ from the first run (see Options); what is not said is as it was there.
+
+    out  folder of the new outputs; else `ask-<slug>` inside that of the first run
+    """
+
+    queries: str | os.PathLike[str] | None
+    scope: Scope
+    threshold: float | None
+    formats: Sequence[str]
+    min_area_m2: float | None
+    max_area_m2: float | None
+    fill_holes_m2: float | None
+    simplify_m: float | None
+    regularize: bool | None
+    device: str
+    threads: int | None
+    workers: int | None
+    sign: str | Sign | None
+    overwrite: bool
+    fresh: bool
+    out: str | os.PathLike[str] | None
+    on_event: Listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +124,7 @@ class RunSettings:
     scheduler     address of a running Dask cluster
     retries       how often a failed block is tried again; with keep_going its ground is then reported and left out
     keep_store    keep the finished blocks after the outputs are verified
+    sign          makes a readable address of one that is not: `module:function`, or the function
     """
 
     device: str = "auto"
@@ -103,6 +139,7 @@ class RunSettings:
     retries: int = 2
     keep_going: bool = False
     keep_store: bool = False
+    sign: str | Sign | None = None
 
     def __post_init__(self) -> None:
         """Raise QueryError for numbers that mean nothing."""
@@ -120,7 +157,10 @@ class JobSpec:
     threshold    probability from which a pixel is in the mask
     bands        numbers from 1 or names, None: chosen by role
     pixels       plain pictures: no CRS is looked for, areas are in pixels
+    simplify_m, regularize   outlines of the vectors, not of the mask: details dropped, right angles
     tile_px, block_tiles   None and 4: the model's tile, 4 x 4 of them in a block
+    keep_features   keep what the model saw in each tile, for further sentences
+    features     the folder of a run that kept them: they are asked instead of the images
     """
 
     images: tuple[tuple[str, ...], ...]
@@ -146,8 +186,12 @@ class JobSpec:
     min_area_m2: float | None = None
     max_area_m2: float | None = None
     fill_holes_m2: float | None = None
+    simplify_m: float | None = None
+    regularize: bool = False
     tile_px: int | None = None
     block_tiles: int = 4
+    keep_features: bool = False
+    features: str | None = None
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
@@ -166,7 +210,7 @@ class JobSpec:
             _one_of(name, getattr(self, name), get_args(kind))
         for name in self.formats:
             _one_of("format", name, get_args(Format))
-        for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "max_shift_px"):
+        for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "max_shift_px"):
             _at_least(name, getattr(self, name), 0)
         _at_least("block_tiles", self.block_tiles, 1)
         _at_least("tile_px", self.tile_px, 1)
@@ -245,6 +289,7 @@ def job_spec(
     told["images"] = tuple(_files(date) for date in images)
     if told.get("dates") is not None:
         told["dates"] = parse(told["dates"], len(told["images"]))
+    _refuse_half_a_box(told.get("aoi"))
     for name in ("weights", "aoi"):
         if told.get(name) is not None:
             told[name] = located(told[name]) if name == "weights" or not _BOX.fullmatch(str(told[name])) else told[name]
@@ -255,7 +300,7 @@ def job_spec(
     if "formats" in told:
         # gpkg always: it is the one that carries all sentences and the style.
         told["formats"] = tuple(dict.fromkeys(("gpkg", *told["formats"])))
-    for name in ("min_area_m2", "fill_holes_m2"):
+    for name in ("min_area_m2", "fill_holes_m2", "simplify_m"):
         told[name] = told.get(name) or None  # 0 leaves nothing out
     told["memory_bytes"] = parse_bytes(told.pop("memory", None))
     if told.get("workers") is None:
@@ -268,7 +313,7 @@ def job_spec(
 def located(source: Source) -> str:
     """A path that holds from any folder; URLs and /vsi paths as they are."""
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else str(source.name)
-    return text if "://" in text or text.startswith("/vsi") else str(Path(text).absolute())
+    return text if "://" in text or text.startswith(("/vsi", PREFIX)) else str(Path(text).absolute())
 
 
 def parse_bytes(text: int | str | None) -> int | None:
@@ -284,6 +329,16 @@ def parse_bytes(text: int | str | None) -> int | None:
 
 _NUMBER = r"\s*[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
+
+
+def _refuse_half_a_box(aoi: object) -> None:
+    """Raises QueryError for numbers with commas that are not four: no file is called so."""
+    numbers = str(aoi).split(",") if aoi is not None else []
+    if len(numbers) not in {0, 1, 4} and all(re.fullmatch(_NUMBER, one) for one in numbers):
+        wanted = "W,S,E,N: four numbers, or a vector file"
+        raise QueryError(
+            "--aoi", found=f"{len(numbers)} numbers", wanted=wanted, remedy="for example 11.2,46.1,11.4,46.2"
+        )
 
 
 def _files(date: DateSource) -> tuple[str, ...]:
@@ -327,7 +382,11 @@ def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _plain(value: object) -> object:
-    """Tuples as lists, all the way down: what JSON gives back."""
+    """Tuples as lists and functions as their names, all the way down: what JSON gives back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if callable(value):
+        return name_of(value)
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 

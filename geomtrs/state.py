@@ -38,9 +38,12 @@ class JobState:
     engine: str
     batch: int
 
-    def token(self, scene: Mapping[str, Any]) -> str:
-        """Hash for the plan: equal ones give equal blocks. `scene` is what the stack found in the files."""
-        asked = {key: value for key, value in self.spec.to_dict().items() if key not in {"out", "run"}}
+    def token(self, scene: Mapping[str, Any], *, leave: frozenset[str] = frozenset()) -> str:
+        """Hash for the plan: equal ones give equal blocks. `scene` is what the stack found in the files.
+
+        leave  fields of the spec that have no say
+        """
+        asked = {key: value for key, value in self.spec.to_dict().items() if key not in {"out", "run", *leave}}
         document = [
             asked,
             [file.content for file in self.inputs],

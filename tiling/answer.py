@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from tiling.store import BlockStore, Json
 
 _FIRST_PAUSE_S = 0.1  # before a block is tried again; doubled each time
 
+# One model is at work at a time in a process, whichever of several runs asks it.
+_TURN = threading.Lock()
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +35,16 @@ class TileModel(Protocol):
 
     def __call__(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(N, T, C, H, W) uint8 → probability (N, Q, H, W) and existence (N, Q), float32 in [0, 1]."""
+
+
+@runtime_checkable
+class PlacedModel(Protocol):
+    """A TileModel that is also told which tiles it sees, where it keeps or recalls something of each."""
+
+    def at(
+        self, tiles: NDArray[np.uint8], places: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the call without places gives; `places` are row and column of each tile in the tile grid."""
 
 
 class TilePixels(Protocol):
@@ -84,7 +97,7 @@ class BlockWorker:
         self.plan, self.stack, self.factory, self.store = plan, stack, factory, store
         self.batch, self.retries = batch, retries
         self._model: TileModel | None = None
-        self._turn = threading.Lock()
+        self._turn = _TURN
         self._stop = threading.Event()
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
@@ -166,7 +179,9 @@ def answer_block(
             began = perf_counter()
             shown = np.stack([read.pixels[:, :, *within(tile.read, block.read)] for tile in group])  # (N, T, C, H, W)
             answered = perf_counter()
-            probability, exists = model(shown)  # (N, Q, H, W), (N, Q)
+            places = [(tile.row, tile.col) for tile in group]
+            told = model.at(shown, places) if isinstance(model, PlacedModel) else model(shown)
+            probability, exists = told  # (N, Q, H, W), (N, Q)
             seconds["model"] += perf_counter() - answered
             _check_shapes(shown, probability, exists)
             if sums is None:

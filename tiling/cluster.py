@@ -51,6 +51,12 @@ def connected(client: Client | None, *, scheduler: str | None, processes: int | 
         yield opened.enter_context(Client(address, set_as_default=False))
 
 
+def threads_of(client: Client) -> int:
+    """Threads of all workers at this moment, at least one."""
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
+
+
 def on_cluster(
     client: Client, worker: BlockWorker, blocks: Iterable[Block], *, memory_bytes: int | None
 ) -> Iterator[tuple[Block, BlockWork | BlockError]]:
@@ -147,7 +153,7 @@ class _Limit:
     def now(self) -> int:
         """Blocks that may be under way at this moment."""
         if monotonic() - self._asked_at >= _THREADS_KNOWN_S:
-            self._threads, self._asked_at = max(1, sum(self._client.nthreads().values())), monotonic()
+            self._threads, self._asked_at = threads_of(self._client), monotonic()
         by_threads = _PER_THREAD * self._threads
         if self._memory_bytes is None:
             return by_threads

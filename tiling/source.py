@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 from tiling.bands import BandLabels
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 AlphaRule = Literal["auto", "yes", "no"]
+Sign: TypeAlias = Callable[[str], str]
+T = TypeVar("T")
 
 _OPEN_PER_THREAD = 64
 _ALPHA_WINDOW_PX = 512
@@ -34,24 +37,40 @@ class OpenFiles:
     """Datasets opened when first asked for, one set per thread (GDAL's handles may not be shared).
 
     Pickles as an empty set, so whatever holds one can travel to another process. A thread keeps the last 64.
+
+    given  rasters that are no files, by name: anything that reads as a rasterio dataset does; they travel along
+    sign   makes of an address one that may be read for a while; asked whenever a remote file is opened
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[str, Any] | None = None, sign: Sign | None = None) -> None:  # Any: rasterio's
         self._local = threading.local()
+        self._given, self._sign = dict(given or {}), sign
 
     def get(self, path: str) -> DatasetReader:
         """The open dataset; SourceError when it does not open."""
+        if path in self._given:
+            return self._given[path]
         mine: OrderedDict[str, DatasetReader] = self._local.__dict__.setdefault("datasets", OrderedDict())
         if path in mine:
             mine.move_to_end(path)
             return mine[path]
         try:
-            mine[path] = open_quietly(path)
+            mine[path] = open_quietly(path) if self._sign is None or "://" not in path else _signed(path, self._sign)
         except (RasterioError, OSError) as error:
             raise unreadable(path, error) from error
         if len(mine) > _OPEN_PER_THREAD:
             mine.popitem(last=False)[1].close()
         return mine[path]
+
+    def reading(self, path: str, read: Callable[[DatasetReader], T]) -> T:
+        """What `read` makes of the open dataset: once more with a link signed anew where the old one does not do."""
+        try:
+            return read(self.get(path))
+        except (RasterioError, OSError):
+            if self._sign is None or "://" not in path:
+                raise
+        self._local.__dict__["datasets"].pop(path).close()
+        return read(self.get(path))
 
     def close(self) -> None:
         """Close what this thread has open (files that are open cannot be replaced on Windows)."""
@@ -60,7 +79,25 @@ class OpenFiles:
             dataset.close()
 
     def __reduce__(self) -> tuple[Any, ...]:  # Any: the pickle protocol's own type
-        return OpenFiles, ()
+        return OpenFiles, (self._given, self._sign)
+
+
+class _Named:
+    """A dataset under the address that was signed, so that no signature is written anywhere."""
+
+    def __init__(self, dataset: DatasetReader, name: str) -> None:
+        self._dataset, self.name = dataset, name
+
+    def __getattr__(self, attribute: str) -> Any:  # noqa: ANN401 - whatever a dataset has
+        return getattr(self._dataset, attribute)
+
+
+def _signed(path: str, sign: Sign) -> DatasetReader:
+    link = sign(path)
+    try:
+        return cast("DatasetReader", _Named(open_quietly(link), path))
+    except RasterioError as error:
+        raise RasterioIOError(str(error).replace(link, path)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +237,12 @@ def _read(
     observed = np.ones(shape, bool)
     planes: dict[tuple[str, int], NDArray[np.generic]] = {}
     for path in dict.fromkeys(source.paths):
-        dataset = files.get(path)
         bands = sorted({band for one, band in zip(source.paths, source.bands, strict=True) if one == path})
         try:
-            data = dataset.read(bands, window=window, out_shape=(len(bands), *shape), resampling=Resampling.nearest)
-            if source.masked:
-                observed &= dataset.read_masks(bands[0], window=window, out_shape=shape) > 0
-            if source.alpha is not None:
-                observed &= dataset.read(source.alpha, window=window, out_shape=shape) > 0
+            data, seen = files.reading(path, partial(_read_file, source, bands, window, shape))
         except (RasterioError, OSError, ValueError) as error:
             raise _damaged(path, window, error) from error
+        observed &= seen
         planes.update({(path, band): plane for band, plane in zip(bands, data, strict=True)})
     channels = [planes[key] for key in zip(source.paths, source.bands, strict=True)]
     observed &= ~_holes(channels, source.nodata)
@@ -223,6 +256,19 @@ def _read(
     if not observed.all():
         pixels[:, ~observed] = 0
     return pixels, observed
+
+
+def _read_file(
+    source: Source, bands: Sequence[int], window: Window, shape: tuple[int, int], dataset: DatasetReader
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Bands of one file, and what its mask and alpha say was observed."""
+    data = dataset.read(bands, window=window, out_shape=(len(bands), *shape), resampling=Resampling.nearest)
+    observed = np.ones(shape, bool)
+    if source.masked:
+        observed &= dataset.read_masks(bands[0], window=window, out_shape=shape) > 0
+    if source.alpha is not None:
+        observed &= dataset.read(source.alpha, window=window, out_shape=shape) > 0
+    return data, observed
 
 
 def _holes(channels: Sequence[NDArray[np.generic]], nodata: Sequence[float | None]) -> NDArray[np.bool_]:

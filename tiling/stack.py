@@ -165,18 +165,22 @@ class Stack:
 
 
 def open_stack(
-    dates: Sequence[Sequence[str]], options: StackOptions | None = None, aoi: Geometry | None = None
+    dates: Sequence[Sequence[str]],
+    options: StackOptions | None = None,
+    aoi: Geometry | None = None,
+    files: OpenFiles | None = None,
 ) -> Stack:
     """The dates on the grid of the first, cropped to the ground they share and to the AOI.
 
     dates  for each date the files it is made of: one raster, tiles of a mosaic, or one band a file
+    files  where they are opened: what is named there need not be a file
 
     Raises SourceError for files that cannot be used, GridError when no grid can be agreed on or a shift that should be
     corrected is larger than ``max_shift_px``. What is odd but usable is told in ``Stack.notes``.
     """
     options = options or StackOptions()
     _check_counts(dates, options)
-    files = OpenFiles()
+    files = files or OpenFiles()
     rules = ReadRules(options.bands, options.nodata, options.alpha, options.assume_crs, options.pixels)
     opened = [open_date([str(path) for path in paths], rules, files) for paths in dates]
     notes = [note for date in opened for note in date.notes] + _band_notes(opened, options)

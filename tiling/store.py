@@ -92,8 +92,17 @@ class BlockStore:
                 remedy="take another folder, or start over in this one",
             )
 
-    def put(self, block_id: str, arrays: Mapping[str, NDArray[np.generic]], meta: Mapping[str, Json]) -> None:
+    def put(
+        self,
+        block_id: str,
+        arrays: Mapping[str, NDArray[np.generic]],
+        meta: Mapping[str, Json],
+        *,
+        compressed: bool = True,
+    ) -> None:
         """Keeps a block for good: when this returns, the block survives a crash of the machine.
+
+        compressed  False for arrays that would shrink little for the time it takes
 
         Raises StoreError when the disk is full or the folder cannot be written; nothing is left behind then.
         """
@@ -101,7 +110,7 @@ class BlockStore:
         packed: list[bytes] = []
         offset = 0
         for name, array in arrays.items():
-            data = _pack(array)
+            data = _pack(array, level=1 if compressed else 0)
             described.append(
                 {
                     "name": name,
@@ -234,10 +243,10 @@ def _hash(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()
 
 
-def _pack(array: NDArray[np.generic]) -> bytes:
+def _pack(array: NDArray[np.generic], *, level: int) -> bytes:
     # Bytes of equal rank side by side: sums are multiples of 256 away from the cross-fade, so half of them are zeros.
     planes = np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(-1, array.dtype.itemsize).T
-    return zlib.compress(planes.tobytes(), level=1)
+    return zlib.compress(planes.tobytes(), level=level)
 
 
 def _read_payload(file: BinaryIO, array: _Array) -> bytes:

@@ -23,6 +23,8 @@ from tiling.aoi import read_aoi
 
 # Stand for the images of a scene where only the questions count; nothing is read of them.
 _ANY = ("/vsimem/before", "/vsimem/after")
+# Has no say in the answers, or is each scene's own.
+_NOT_KEPT = frozenset({"images", "out", "run", "dates", "keep_features", "features"})
 _OF_A_SCENE = ("dates", "cloud_masks", "pixels")
 
 
@@ -84,7 +86,7 @@ class Asked:
     def record(self, model_hash: str) -> dict[str, Any]:
         """What decides the answers, as the ledger keeps it."""
         spec = self.spec.to_dict()
-        told = {name: value for name, value in spec.items() if name not in {"images", "out", "run", "dates"}}
+        told = {name: value for name, value in spec.items() if name not in _NOT_KEPT}
         return {"source": located(self.source), **told, "weights_hash": model_hash}
 
 

@@ -1,4 +1,4 @@
-"""Many scenes asked the same, one after the other: each as `detect` asks it, each in a folder of its own.
+"""Many scenes asked the same, each as `detect` asks it, each in a folder of its own; on a cluster several at once.
 
 source ─ discover ─► scenes ─ ledger ─► detect, scene by scene ─► merge ─► summary
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -19,17 +23,24 @@ from geomtrs.archive.begin import only_batch, open_ledger
 from geomtrs.archive.ledger import Ledger, Row
 from geomtrs.archive.merge import merge
 from geomtrs.archive.scene import Scene
+from geomtrs.archive.showing import show_batch
 from geomtrs.archive.summary import summarize, write_failures
 from geomtrs.asking import ask_model
 from geomtrs.errors import ModelError
-from geomtrs.events import Listener, Stage, silent
+from geomtrs.events import Listener, Stage
+from geomtrs.finish import AtOnce
 from geomtrs.job import Start, run_job
+from geomtrs.notebook import listener
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
 from tiling.errors import TilingError
 
 if TYPE_CHECKING:
     import geopandas
+    from distributed import Client
+
+# Pictures and polygons of all scenes at work are made by this process.
+_MOST_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +48,14 @@ log = logging.getLogger(__name__)
 class BatchOptions(SceneOptions, total=False):
     """SceneOptions, and how a batch begins.
 
-    limit  only the first so many scenes; the others stay pending
-    fresh  forget an earlier batch in this folder, and replace its outputs
+    limit    only the first so many scenes; the others stay pending
+    fresh    forget an earlier batch in this folder, and replace its outputs
+    at_once  scenes at work at once; None: one, and on a cluster as many as its workers have threads
     """
 
     limit: int | None
     fresh: bool
+    at_once: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,49 +119,58 @@ def batch(
     *,
     query: str | Query | Sequence[str | Query],
     out: str | os.PathLike[str],
-    on_event: Listener = silent,
+    on_event: Listener | None = None,
     **options: Unpack[BatchOptions],
 ) -> BatchResult:
     """The answers to sentences about every scene of an archive; a batch that died in `out` goes on.
 
     source    a folder of rasters, a CSV or Parquet of pairs (before, after), a STAC catalogue
-    on_event  is told of every scene that ends
+    on_event  is told of every scene that ends; None: a line that renews itself in a notebook, else nothing
     options   see SceneOptions and BatchOptions
 
     A scene that fails is named with its reason, the others go on. Raises QueryError for what was asked wrongly,
     ModelError where the model cannot be had, JobError where another batch lies in the folder.
     """
     told: dict[str, Any] = dict(options)
-    limit, fresh = told.pop("limit", None), told.pop("fresh", False)
+    on_event = on_event or listener("scenes")
+    limit, fresh, at_once = told.pop("limit", None), told.pop("fresh", False), told.pop("at_once", None)
     asked = asked_of(os.fspath(source), query, os.fspath(out), **told)
     scenes = asked.scenes()
     model_hash = ask_model(asked.spec).model.weights_hash
     with only_batch(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
         wanted = [scene for scene in scenes if scene.status == "pending"][:limit]
         try:
-            _ask_all(asked, wanted, ledger, model_hash, on_event, fresh=fresh)
+            left = _unanswered(asked, wanted, ledger, model_hash, fresh=fresh)
+            _ask_all(asked, left, ledger, on_event, total=len(wanted), at_once=at_once)
         finally:
             write_failures(asked.folder, ledgers.rows(ledger.path))
         on_event(Stage("merge", "merge   all polygons of all scenes"))
         rows = ledgers.rows(ledger.path)
         merged = merge(asked.folder, asked.spec.queries, rows)
         summarize(asked.folder, asked.spec.queries, rows, merged)
-    return BatchResult(asked.folder)
+        show_batch(asked.folder, asked.spec.queries, rows, merged)
+    result = BatchResult(asked.folder)
+    on_event(Stage("done", f"done    {' · '.join(f'{count} {state}' for state, count in result.counts.items())}"))
+    return result
 
 
 def _ask_all(
-    asked: Asked, scenes: Sequence[Scene], ledger: Ledger, model_hash: str, on_event: Listener, *, fresh: bool
+    asked: Asked,
+    left: Sequence[tuple[Scene, Start]],
+    ledger: Ledger,
+    on_event: Listener,
+    *,
+    total: int,
+    at_once: int | None,
 ) -> None:
     """Every scene that is not answered yet, and its state in the ledger before and after."""
-    left = _unanswered(asked, scenes, ledger, model_hash, fresh=fresh)
-    total, done = len(scenes), len(scenes) - len(left)
+    done = total - len(left)
     before = f", {done} of them answered before" if done else ""
     on_event(Scenes(f"scenes  {total}{before}", total, done))
-    for number, (scene, start) in enumerate(left, start=done + 1):
-        ledger.set(scene.id, "running")
+    for number, (scene, future) in enumerate(_ended(asked, left, ledger, at_once), start=done + 1):
         status: Literal["done", "failed"] = "failed"
         try:
-            facts = _facts(run_job(asked.of(scene), start, silent))
+            facts = _facts(future.result())
             status = "done"
         except TilingError as error:
             if isinstance(error, ModelError):  # the same for every scene
@@ -164,6 +186,53 @@ def _ask_all(
         ledger.set(scene.id, status, **facts)
         line = f"{number}/{total}  {scene.id}  {_told(status, facts)}"
         on_event(SceneEnded(line, total, number, scene.id, status, facts["reason"]))
+
+
+def _ended(
+    asked: Asked, left: Sequence[tuple[Scene, Start]], ledger: Ledger, at_once: int | None
+) -> Iterator[tuple[Scene, Future[ChangeResult]]]:
+    """Scenes as they end, a few of them at work at once; those are called off when the iterator is closed.
+
+    The ledger is written by this thread alone. Of a cluster, all scenes share one client.
+    """
+    stop = threading.Event()
+    under_way: dict[Future[ChangeResult], Scene] = {}
+    with ExitStack() as opened:
+        client, threads = _client(asked.spec.run.scheduler, opened)
+        threads = at_once or min(_MOST_AT_ONCE, threads)
+        pool = opened.enter_context(AtOnce() if threads == 1 else ThreadPoolExecutor(threads, "scene"))
+        waiting = iter(left)
+        try:
+            while True:
+                for scene, start in islice(waiting, threads - len(under_way)):
+                    ledger.set(scene.id, "running")
+                    begun = replace(start, client=client)
+                    under_way[pool.submit(run_job, asked.of(scene), begun, partial(_stopped, stop))] = scene
+                if not under_way:
+                    return
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    yield under_way.pop(future), future
+        finally:
+            stop.set()
+            for scene in under_way.values():
+                ledger.set(scene.id, "pending")
+
+
+def _client(scheduler: str | None, opened: ExitStack) -> tuple[Client | None, int]:
+    """The client of a running cluster and the threads of its workers; none and one where there is no cluster."""
+    if scheduler is None:
+        return None, 1
+    from tiling.cluster import connected, threads_of
+
+    client = opened.enter_context(connected(None, scheduler=scheduler, processes=None, threads=1))
+    return client, threads_of(client)
+
+
+def _stopped(stop: threading.Event, event: object) -> None:
+    """Listens to a scene, and ends it when the batch has ended: its finished blocks are kept."""
+    del event
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _unanswered(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,7 +68,7 @@ def _refuse_other(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -
     names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
     if names:
         raise _other(
-            path, "; ".join(f"{name}: {_short(then.get(name))}, not {_short(now.get(name))}" for name in names[:3])
+            path, "; ".join(f"{name}: {_words(then.get(name))}, not {_words(now.get(name))}" for name in names[:3])
         )
 
 
@@ -82,6 +81,10 @@ def _other(path: Path, difference: str) -> JobError:
     )
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def _words(value: Any) -> str:  # noqa: ANN401 - whatever a spec holds
+    """A value of a spec for people: sentences in quotes, lists with commas, nothing as `none`."""
+    if isinstance(value, list):
+        text = ", ".join(f"“{one['text']}”" if isinstance(one, dict) else str(one) for one in value) or "none"
+    else:
+        text = "none" if value is None else str(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"

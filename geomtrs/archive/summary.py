@@ -14,6 +14,7 @@ import shapely
 from shapely.geometry import mapping
 
 from geomtrs.archive.ledger import Row
+from geomtrs.clock import time_text
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
@@ -23,7 +24,7 @@ PICTURES = 300
 PICTURE_PX = 360
 ROWS = 5000
 MAP_PX = (680, 300)
-_COLOURS = {"done": "#2a7de1", "failed": "#d92d20", "skipped": "#98a2b3", "pending": "#c9a227", "running": "#c9a227"}
+COLOURS = {"done": "#2a7de1", "failed": "#d92d20", "skipped": "#98a2b3", "pending": "#c9a227", "running": "#c9a227"}
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #6b7280; }
@@ -96,7 +97,7 @@ def _totals(rows: Sequence[Row], found: geopandas.GeoDataFrame) -> str:
         ),
         (f"{len(found):,}", "things found"),
         (area_text(float(found["area_m2"].sum())), "of changed ground"),
-        (_time(sum(row.seconds or 0.0 for row in done)), "of computing"),
+        (time_text(sum(row.seconds or 0.0 for row in done)), "of computing"),
     ]
     return '<div class="totals">' + "".join(f"<div><b>{value}</b>{label}</div>" for value, label in facts) + "</div>"
 
@@ -116,13 +117,13 @@ def _map(rows: Sequence[Row]) -> str:
             "M" + " ".join(f"{(x - west) * narrow * scale:.1f},{(north - y) * scale:.1f}" for x, y in ring.coords) + "Z"
             for ring in shapely.get_exterior_ring(shapely.get_parts(row.scene.ground))
         )
-        colour, label = _COLOURS[row.status], html.escape(f"{row.scene.id}: {row.status}")
+        colour, label = COLOURS[row.status], html.escape(f"{row.scene.id}: {row.status}")
         shapes.append(
             f'<path d="{outline}" fill="{colour}" fill-opacity=".25" stroke="{colour}"><title>{label}</title></path>'
         )
     box = f"-4 -4 {width + 8:.0f} {height + 8:.0f}"
-    states = [state for state in _COLOURS if any(row.status == state for row in placed)]
-    legend = " · ".join(f'<span style="color:{_COLOURS[state]}">■</span> {state}' for state in states)
+    states = [state for state in COLOURS if any(row.status == state for row in placed)]
+    legend = " · ".join(f'<span style="color:{COLOURS[state]}">■</span> {state}' for state in states)
     place = f"{west:.4f} to {east:.4f} lon, {south:.4f} to {north:.4f} lat"
     drawing = f'<svg viewBox="{box}" width="{width + 8:.0f}" height="{height + 8:.0f}">{"".join(shapes)}</svg>'
     return f'<h2>Where</h2>{drawing}<div class="faint">{legend} · {place}</div>'
@@ -174,9 +175,3 @@ def _reasons(heading: str, rows: Sequence[Row]) -> str:
         f"<tr><td>{html.escape(row.scene.id)}</td><td>{html.escape(row.reason)}</td></tr>" for row in rows[:ROWS]
     )
     return f"<h2>{heading}: {len(rows):,}</h2><table>{lines}</table>"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

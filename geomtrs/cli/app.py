@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import sys
 from typing import Annotated
 
 import typer
 
-from geomtrs.cli import batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify
+from geomtrs.cli import ask, audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify, view
 from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
@@ -34,15 +35,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("detect")(detect.detect)
+app.command("ask")(ask.ask)
 app.command("batch")(batch.batch)
 app.command("plan")(plan.plan)
 app.command("resume")(plan.resume)
 app.command("rerun")(plan.rerun)
 app.command("verify")(verify.verify)
+app.command("view")(view.view)
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(craft.app, name="craft")
 app.add_typer(train.app, name="train")
+app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(evaluate.bench)
 app.command("demo")(demo.demo)
@@ -99,10 +103,17 @@ def _usage_or_bug(error: Exception) -> int:
     if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C inside a command
         return _interrupted()
     if hasattr(error, "format_message"):
-        _say(f"error: {error.format_message()}; remedy: see geomtrs --help")
+        _say(f"error: {error.format_message()}; remedy: {_remedy(error)}")
         return ASKED_WRONGLY
     _say(f"error: {type(error).__name__}: {error} (a fault of geomtrs: run again with --debug and report it)")
     return FAILED
+
+
+def _remedy(error: Exception) -> str:
+    """The nearest option there is, else the help of the verb that was used."""
+    near = difflib.get_close_matches(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1)
+    verb = getattr(getattr(error, "ctx", None), "command_path", "geomtrs")
+    return f"did you mean {near[0]}?" if near else f"see {verb} --help"
 
 
 def _interrupted() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +19,10 @@ from geomtrs.cli.detect import (
     Nodata,
     Quiet,
     Register,
+    Regularize,
     Resampling,
+    SignWith,
+    Simplify,
 )
 from geomtrs.cli.progress import listener
 
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from geomtrs.archive.batch import BatchResult
 
 _SOURCE, _ANSWER, _RUN = "What of the source", "Answer", "How it runs"
+
+# What a batch leaves, in the order it is told.
+_LEFT = (
+    "all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "project.qgz", "summary.html",
+)  # fmt: skip
 
 
 def batch(
@@ -54,6 +61,12 @@ def batch(
         bool, typer.Option("--dry-run", help="List the scenes; write nothing, ask no model.", rich_help_panel=_RUN)
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scenes.", rich_help_panel=_RUN)] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Scenes at work at once: one, with --scheduler all it can take.", rich_help_panel=_RUN
+        ),
+    ] = None,
     pattern: Annotated[
         str | None, typer.Option(help="File names in a folder: '*_rgb.tif'.", rich_help_panel=_SOURCE)
     ] = None,
@@ -85,6 +98,7 @@ def batch(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
+    sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
     ] = "nano",
@@ -98,6 +112,8 @@ def batch(
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
     max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
     fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
+    simplify: Simplify = 0.0,
+    regularize: Regularize = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget an earlier batch here, replace its outputs.", rich_help_panel=_RUN)
     ] = False,
@@ -134,15 +150,17 @@ def batch(
         "bbox": bbox, "datetime": datetime, "pairs": pairs, "aoi": aoi, "aoi_crs": aoi_crs, "bands": bands, "nodata": nodata, "alpha": alpha,
         "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
-        "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory, "workers": workers,
-        "threads": threads, "scheduler": scheduler, "keep_going": keep_going,
+        "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision,
+        "engine": engine, "memory": memory, "workers": workers, "threads": threads, "scheduler": scheduler, "sign": sign, "keep_going": keep_going,
     }  # fmt: skip
     if dry_run:
         planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)
         print(json_.dumps(planned.to_dict(), ensure_ascii=False, indent=2) if json else planned)
         return 0
     with listener(quiet=quiet, log_json=log_json, unit="scenes") as on_event:
-        result = run(source, query=query or [], out=out, limit=limit, fresh=fresh, on_event=on_event, **options)
+        result = run(
+            source, query=query or [], out=out, limit=limit, fresh=fresh, at_once=at_once, on_event=on_event, **options
+        )
     return _report(result, quiet=quiet, as_json=json)
 
 
@@ -153,8 +171,7 @@ def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
         failed = {row.scene.id: row.reason for row in result.rows if row.status == "failed"}
         print(json_.dumps({"folder": str(result.folder), "counts": counts, "failed": failed}, ensure_ascii=False))
     elif not quiet:
-        print(f"done    {' · '.join(f'{count} {state}' for state, count in counts.items())}", file=sys.stderr)
-        for name in ("all.gpkg", "all.parquet", "collection.json", "failures.geojson", "ledger.gpkg", "summary.html"):
+        for name in _LEFT:
             if (result.folder / name).exists():
                 print(result.folder / name)
     return result.exit_code

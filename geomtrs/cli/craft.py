@@ -1,4 +1,4 @@
-"""`geomtrs craft run|status|export`."""
+"""`geomtrs craft run|status|export|import`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import typer
 from geomtrs.errors import QueryError
 
 if TYPE_CHECKING:
-    from geomtrs.craft.protocols import Perceiver, Segmenter
+    from geomtrs.craft.protocols import Judge, Perceiver, Phraser, Segmenter, Speaker
+    from geomtrs.craft.run import Parts
 
 app = typer.Typer(help="A training set of one's own: pairs in, sentences with masks out.", no_args_is_help=True)
 
@@ -22,19 +23,33 @@ Json = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 
 _WHO, _CHAT = "Who finds and cuts out", "A chat model that sees"
 
+_ABLE = frozenset(("perceive", "judge", "phrase"))
 SHOWN = 10  # pairs that failed; the rest is counted
 
 
 @app.command("run")
 def run(
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="Folder with A and B, or of such folders; labels and masks beside.")
+        list[Path],
+        typer.Argument(
+            metavar="PAIRS",
+            help="Folder with A and B, or of such folders; a CSV or Parquet with before, after, before_labels, "
+            "after_labels, place; an archive run; or two rasters.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write, or to go on in.")],
+    labels: Annotated[
+        list[Path] | None, typer.Option(help="Label raster of each date of two rasters: name it twice.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="JSON of label value → name; else classes.json beside them.")
+    ] = None,
+    tile_px: Annotated[int, typer.Option(min=64, max=2048, help="Side of the tiles of rasters, at most.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the words that are chosen.")] = 0,
     per_pair: Annotated[int, typer.Option(min=1, help="Sentences about a pair, at most.")] = 6,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs.")] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Pairs in work together.")] = 2,
+    rounds: Annotated[int, typer.Option(min=0, help="How often a mask is mended at most.")] = 2,
     query: Annotated[
         list[str] | None,
         typer.Option("--query", "-q", help="A sentence to ask of every pair; repeat for more.", rich_help_panel=_WHO),
@@ -42,21 +57,24 @@ def run(
     segmenter: Annotated[
         str | None,
         typer.Option(
-            help="labels, or a name of geomtrs model list; else labels, or nano for sentences and chat.",
+            help="labels, sam, clipseg, or a name of geomtrs model list; else labels, or nano for sentences and chat.",
             rich_help_panel=_WHO,
         ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_WHO)] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of the segmenter.", rich_help_panel=_WHO)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_WHO)] = "auto",
     chat: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Base of a server of OpenAI's protocol: http://127.0.0.1:8000/v1.",
+            help="Base of a server of OpenAI's protocol, http://127.0.0.1:8000/v1, or the folder of a model.",
             rich_help_panel=_CHAT,
         ),
     ] = None,
     chat_model: Annotated[str, typer.Option(help="As the server names it.", rich_help_panel=_CHAT)] = "",
+    chat_does: Annotated[
+        str, typer.Option(help="What it does, by comma: perceive, judge, phrase.", rich_help_panel=_CHAT)
+    ] = "perceive,judge",
     key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable that holds the key.", rich_help_panel=_CHAT)
     ] = None,
@@ -69,6 +87,11 @@ def run(
     max_calls: Annotated[
         int | None, typer.Option(min=1, help="Over all runs in this folder; then it stops.", rich_help_panel=_CHAT)
     ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0.0, help="The same in money, by the prices.", rich_help_panel=_CHAT)
+    ] = None,
+    price_in: Annotated[float, typer.Option(min=0.0, help="Of 1,000 tokens in.", rich_help_panel=_CHAT)] = 0.0,
+    price_out: Annotated[float, typer.Option(min=0.0, help="Of 1,000 tokens out.", rich_help_panel=_CHAT)] = 0.0,
     timeout: Annotated[float, typer.Option(min=0.1, help="Of one call, s.", rich_help_panel=_CHAT)] = 120.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No lines of progress.")] = False,
 ) -> int:
@@ -78,28 +101,39 @@ def run(
 
     [bold]geomtrs craft run pairs/ -o crafted/[/bold]
 
+    [bold]geomtrs craft run 2019.tif 2021.tif --labels 2019_labels.tif --labels 2021_labels.tif -o crafted/[/bold]
+
     [bold]geomtrs craft run pairs/ -o crafted/ -q "the new houses" -q "trees that were felled"[/bold]
 
     [bold]geomtrs craft run pairs/ -o crafted/ --chat http://127.0.0.1:11434/v1 --chat-model qwen2.5vl[/bold]
     """
-    from geomtrs.craft.phrase import GrammarPhraser
-    from geomtrs.craft.run import Parts, craft
-    from geomtrs.craft.verify import RuleVerifier
+    from geomtrs.craft.ledger import Budget
+    from geomtrs.craft.rasters import Sources
+    from geomtrs.craft.run import craft
 
-    if chat is not None and query:
-        raise _asked_wrongly("--chat and --query", "both", "one of them", "leave one out")
+    if max_cost is not None and not price_in + price_out:
+        raise _asked_wrongly("--max-cost", "no price", "--price-in and --price-out", "say what 1,000 tokens cost")
+    sources = Sources(tuple(pairs), tuple(labels or ()), classes, tile_px)
+    speaker = None
     if chat is not None:
-        finds = _chat(chat, chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
-    else:
-        finds = _perceiver(query or [])
-    cuts = _segmenter(segmenter or ("nano" if chat or query else "labels"), weights, device)
-    parts = Parts(finds, cuts, RuleVerifier(), GrammarPhraser(per_pair))
+        local = None if "://" in chat else Path(chat)
+        speaker = (
+            _local(local, device)
+            if local is not None
+            else _endpoint(chat, chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
+        )
+    does = frozenset(one.strip() for one in chat_does.split(",")) if speaker is not None else frozenset()
+    cuts = _segmenter(segmenter or ("nano" if query or "perceive" in does else "labels"), weights, device)
+    parts = _parts(speaker, does, query or [], cuts, per_pair=per_pair, rounds=rounds)
 
     def progress(over: int, of: int, last: str) -> None:
         if not quiet:
             print(f"{over:,} of {of:,} pairs · {last}", file=sys.stderr)
 
-    counts = craft(pairs, out, parts, seed=seed, limit=limit, at_once=at_once, max_calls=max_calls, progress=progress)
+    counts = craft(
+        sources, out, parts, seed=seed, limit=limit, at_once=at_once, progress=progress,
+        budget=Budget(max_calls, max_cost, price_in, price_out),
+    )  # fmt: skip
     _tell(out, counts)
     if counts["stopped"]:
         print(f"stopped: {counts['stopped']}", file=sys.stderr)
@@ -128,11 +162,14 @@ def status(folder: Crafted, json: Json = False) -> None:
 def export(
     folder: Crafted,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    format: Annotated[str, typer.Option(help="mtrefseg21k, coco or labelstudio.")] = "mtrefseg21k",
+    format: Annotated[
+        str, typer.Option(help="mtrefseg21k, coco, labelstudio, or pairs for geomtrs train.")
+    ] = "mtrefseg21k",
     val: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the second split, by whole places.")] = 0.2,
     licence: Annotated[str, typer.Option(help="Of the pictures, for the datasheet.")] = "not stated",
+    audited_only: Annotated[bool, typer.Option("--audited-only", help="Nothing that no person accepted.")] = False,
 ) -> None:
-    """Write what was kept as a set that others read, split by place.
+    """Write what was kept, and not rejected at the desk, as a set that others read, split by place.
 
     [bold]geomtrs craft export crafted/ -o mine/[/bold]
 
@@ -140,26 +177,67 @@ def export(
     """
     from geomtrs.craft.export import export as export_
 
-    count = export_(folder, out, format, val=val, licence=licence)
+    count = export_(folder, out, format, val=val, licence=licence, audited_only=audited_only)
     print(f"{out}: {count:,} sentences")
 
 
-def _perceiver(sentences: list[str]) -> Perceiver:
+@app.command("import")
+def take(
+    folder: Crafted,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON of Label Studio, or a COCO file.")],
+    auditor: Annotated[str | None, typer.Option(help="Whose word it is; else whom the file names.")] = None,
+) -> None:
+    """Take back what people decided in Label Studio, or in a tool that writes COCO.
+
+    [bold]geomtrs craft import crafted/ project-1.json --auditor anna[/bold]
+    """
+    from geomtrs.craft.incoming import take_in
+
+    counts = take_in(folder, file, auditor=auditor)
+    print(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+
+
+def _parts(
+    speaker: Speaker | None, does: frozenset[str], query: list[str], cuts: Segmenter, *, per_pair: int, rounds: int
+) -> Parts:
+    from geomtrs.craft.chat import ChatPerceiver
+    from geomtrs.craft.judge import ChatJudge, RuleJudge
     from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
+    from geomtrs.craft.phrase import ChatPhraser, GrammarPhraser
+    from geomtrs.craft.run import Parts
+    from geomtrs.craft.verify import RuleVerifier
     from geomtrs.query import Query
 
-    return SentencePerceiver(tuple(Query(text).text for text in sentences)) if sentences else LabelPerceiver()
+    if does - _ABLE:
+        raise _asked_wrongly("--chat-does", ", ".join(sorted(does)), "perceive, judge, phrase", "name some of them")
+    if query and "perceive" in does:
+        raise _asked_wrongly("--chat and --query", "both", "one that finds", "--chat-does judge, or leave one out")
+    finds: Perceiver = SentencePerceiver(tuple(Query(text).text for text in query)) if query else LabelPerceiver()
+    words: Phraser = GrammarPhraser(per_pair)
+    judge: Judge = RuleJudge()
+    if speaker is not None:
+        finds = ChatPerceiver(speaker) if "perceive" in does else finds
+        words = ChatPhraser(speaker, GrammarPhraser(per_pair)) if "phrase" in does else words
+        judge = ChatJudge(speaker) if "judge" in does else judge
+    return Parts(finds, cuts, RuleVerifier(), words, judge, rounds)
 
 
-def _chat(url: str, model: str, *, key_env: str | None, allow_upload: str | None, timeout_s: float) -> Perceiver:
-    from geomtrs.craft.perceive import ChatPerceiver, Endpoint
+def _local(folder: Path, device: str) -> Speaker:
+    from geomtrs.craft.local import LocalModel
+    from geomtrs.device import choose
+
+    return LocalModel(folder, choose(device))
+
+
+def _endpoint(url: str, model: str, *, key_env: str | None, allow_upload: str | None, timeout_s: float) -> Speaker:
+    from geomtrs.craft.endpoint import Endpoint
 
     if not model:
         raise _asked_wrongly("--chat-model", "none", "the model's name", "name it as the server does")
     key = None if key_env is None else os.environ.get(key_env, "").strip()
     if key == "":
         raise _asked_wrongly(f"--key-env {key_env}", "no such variable", "one that holds the key", "set it")
-    return ChatPerceiver(Endpoint(url, model, key=key, allow_upload=allow_upload, timeout_s=timeout_s))
+    return Endpoint(url, model, key=key, allow_upload=allow_upload, timeout_s=timeout_s)
 
 
 def _segmenter(name: str, weights: Path | None, device: str) -> Segmenter:
@@ -167,9 +245,16 @@ def _segmenter(name: str, weights: Path | None, device: str) -> Segmenter:
 
     if name == "labels":
         return LabelSegmenter()
-    from geomtrs.models import catalog
+    if name == "sam":
+        from geomtrs.craft.local import SamSegmenter
+        from geomtrs.device import choose
 
-    return ModelSegmenter(catalog.load(name, weights=weights, device=device))
+        if weights is None:
+            raise _asked_wrongly("--segmenter sam", "no --weights", "the folder of a SAM or SAM 2", "name it")
+        return SamSegmenter(weights, choose(device))
+    from geomtrs.evaluation.evaluate import load
+
+    return ModelSegmenter(load(name, weights=weights, device=device))
 
 
 def _asked_wrongly(option: str, found: str, wanted: str, remedy: str) -> QueryError:

@@ -1,8 +1,7 @@
-"""`geomtrs data info|pack`."""
+"""`geomtrs data info|pack|torchgeo`."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,15 +54,21 @@ def pack(
         Path, typer.Argument(metavar="DIR", help="Sets with A, B, mask, labelA, labelB and samples.jsonl.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    val: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of each set's scenes to validate on; else its own list's.")
+    ] = None,
 ) -> None:
     """Pack labelled pairs into one file that training maps into memory.
 
     [bold]geomtrs data pack pairs/ -o pack/[/bold]
+
+    [bold]geomtrs data pack train/ --val configs/nano_val.json -o pack/[/bold]
     """
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import read_folder, write_pack
+    from geomtrs.data.pairs import read_folder, read_places, write_pack
+    from geomtrs.data.whole import whole_folder
     from geomtrs.errors import DataError
 
     lists = sorted(folder.glob("*/samples.jsonl"))
@@ -71,24 +76,46 @@ def pack(
     if not total:
         there = "no sample" if folder.is_dir() else "no such folder"
         raise DataError(folder, found=there, wanted="sets with a samples.jsonl each", remedy="name another folder")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
+    places = None if val is None else read_places(val)
     console, silent = Console(stderr=True), not sys.stderr.isatty()
-    reading = track(read_folder(folder), "packing", total=total, console=console, disable=silent)
-    temporary = out.absolute().with_name(f".{out.absolute().name}.part")
-    try:
-        count = write_pack(temporary, iter(reading))
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    except (OSError, ValueError, KeyError, SyntaxError) as error:
-        raise DataError(
-            folder, found=f"{type(error).__name__}: {error}", wanted="planes and facts of every sample, and room for the pack",
-            remedy="mend that sample, or make room, and pack again",
-        ) from error  # fmt: skip
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)
+    with whole_folder(out) as temporary:
+        try:
+            count = write_pack(temporary, iter(reading))
+        except (OSError, ValueError, KeyError, SyntaxError) as error:
+            raise DataError(
+                folder, found=f"{type(error).__name__}: {error}", wanted="planes and facts of every sample, and room for the pack",
+                remedy="mend that sample, or make room, and pack again",
+            ) from error  # fmt: skip
     print(f"{out}: {count} samples, {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("torchgeo")
+def torchgeo(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="LEVIRCD, LEVIRCDPlus, OSCD, XView2, BRIGHTDFC2025, CaBuAr or ChaBuD.")
+    ],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="Its folder, as torchgeo expects it; nothing is downloaded.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="A, B and masks as the published stage 1 reads them; else a labelled set."),
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="One of the set's splits; else all of them.")] = None,
+) -> None:
+    """Write a bi-temporal set of torchgeo as pairs for stage 1.
+
+    [bold]geomtrs data torchgeo LEVIRCD LEVIR-CD/ -o sets/levir_cd[/bold]   then [bold]geomtrs data pack sets/ -o pack/[/bold]
+
+    [bold]geomtrs data torchgeo OSCD OSCD/ --published --split train -o stage1/oscd[/bold]
+    """
+    from geomtrs.data.torchgeo import read_pairs, write_published, write_set
+
+    pairs = read_pairs(name, root, split=split)
+    count = write_published(out, pairs) if published else write_set(out, pairs)
+    print(f"{out}: {count} pairs")
 
 
 def _print_split(name: str, facts: Statistics) -> None:

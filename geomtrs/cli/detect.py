@@ -40,7 +40,21 @@ CloudMask = Annotated[
 ]
 Register = Annotated[str, typer.Option(help="check, translation (correct a shift) or off.", rich_help_panel=_IMAGES)]
 MaxShift = Annotated[float, typer.Option(help="Largest shift to correct, in pixels.", rich_help_panel=_IMAGES)]
+Simplify = Annotated[float, typer.Option(help="Drop details of outlines up to about this, m.", rich_help_panel=_ANSWER)]
+Regularize = Annotated[
+    bool, typer.Option("--regularize", help="Right angles, for buildings (extra: shapes).", rich_help_panel=_ANSWER)
+]
 Resampling = Annotated[str, typer.Option(help="bilinear, cubic or nearest.", rich_help_panel=_IMAGES)]
+
+Pixels = Annotated[
+    bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
+]
+SignWith = Annotated[
+    str | None,
+    typer.Option(
+        "--sign", help="module:function that signs an address, called whenever it is opened.", rich_help_panel=_IMAGES
+    ),
+]
 
 
 def detect(
@@ -72,9 +86,8 @@ def detect(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
-    pixels: Annotated[
-        bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
-    ] = False,
+    pixels: Pixels = False,
+    sign: SignWith = None,
     model: Annotated[
         str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
     ] = "nano",
@@ -93,6 +106,8 @@ def detect(
             help="Fill holes up to this, m²; ground that was not observed counts as a hole.", rich_help_panel=_ANSWER
         ),
     ] = 0.0,
+    simplify: Simplify = 0.0,
+    regularize: Regularize = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
     ] = False,
@@ -101,6 +116,12 @@ def detect(
     ] = False,
     keep_store: Annotated[
         bool, typer.Option("--keep-store", help="Keep the finished blocks.", rich_help_panel=_RUN)
+    ] = False,
+    keep_features: Annotated[
+        bool,
+        typer.Option(
+            "--keep-features", help="Keep what nano saw, for geomtrs ask (21 MB per Mpx).", rich_help_panel=_RUN
+        ),
     ] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
@@ -138,8 +159,9 @@ def detect(
         "assume_crs": assume_crs, "aoi": aoi, "aoi_crs": aoi_crs, "cloud_masks": [m or None for m in cloud_mask or ()],
         "register": register, "max_shift_px": max_shift, "resampling": resampling, "pixels": pixels, "model": model,
         "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area,
-        "max_area_m2": max_area, "fill_holes_m2": fill_holes, "device": device, "precision": precision, "engine": engine, "memory": memory,
-        "workers": workers, "threads": threads, "scheduler": scheduler, "keep_store": keep_store, "keep_going": keep_going,
+        "max_area_m2": max_area, "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device,
+        "precision": precision, "engine": engine, "memory": memory, "workers": workers, "threads": threads, "scheduler": scheduler,
+        "sign": sign, "keep_store": keep_store, "keep_going": keep_going, "keep_features": keep_features,
     }  # fmt: skip
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = run(

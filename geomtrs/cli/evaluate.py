@@ -38,6 +38,13 @@ def evaluate(
     published: Annotated[
         bool, typer.Option("--published", help="The published protocol alone; needs a split of MTRefSeg-21K.")
     ] = False,
+    classes: Annotated[
+        bool,
+        typer.Option("--classes", help="F1 of each class of each set on all tiles, and presence at one date, alone."),
+    ] = False,
+    tiled: Annotated[
+        int | None, typer.Option(min=128, metavar="PX", help="Ask larger pictures once more in tiles, and compare.")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -47,11 +54,13 @@ def evaluate(
 
     [bold]geomtrs evaluate pack/ --model nano -o report/[/bold]
 
+    [bold]geomtrs evaluate pack/ --classes -o classes/[/bold]
+
     [bold]geomtrs evaluate MTRefSeg-21K/val_FINAL_CLEAN --model base --weights base/ --published -o report/[/bold]
     """
     _refuse_full(out, overwrite)
     from geomtrs.evaluation.evaluate import evaluate as evaluate_
-    from geomtrs.evaluation.evaluate import evaluate_by_protocol, load
+    from geomtrs.evaluation.evaluate import evaluate_by_class, evaluate_by_protocol, load
     from geomtrs.evaluation.report import markdown, tables
     from geomtrs.evaluation.source import open_source
 
@@ -61,8 +70,13 @@ def evaluate(
         if published:
             table, files = evaluate_by_protocol(asked, source, out, limit=limit, progress=line)
             shown = [table]
+        elif classes:
+            by_class, files = evaluate_by_class(asked, source, out, seed=seed, progress=line)
+            shown = list(by_class)
         else:
-            measures, files = evaluate_(asked, source, out, threshold=threshold, limit=limit, seed=seed, progress=line)
+            measures, files = evaluate_(
+                asked, source, out, threshold=threshold, tiled_px=tiled, limit=limit, seed=seed, progress=line
+            )
             shown = list(tables(measures)[:2])
         line.end()
     _tell([markdown(table) for table in shown], files)

@@ -20,6 +20,7 @@ from geomtrs.cli.detect import (
     LogJson,
     MaxShift,
     Nodata,
+    Pixels,
     Quiet,
     Register,
     Resampling,
@@ -41,6 +42,7 @@ def plan(
     register: Register = "check",
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
+    pixels: Pixels = False,
     model: Annotated[str, typer.Option(help="Whose tiles: nano, differencing, …")] = "nano",
     json: AsJson = False,
     debug: Debug = False,
@@ -55,7 +57,7 @@ def plan(
 
     found = make(
         *dates_of(images, date), bands=bands, nodata=nodata, alpha=alpha, assume_crs=assume_crs, aoi=aoi, aoi_crs=aoi_crs,  # type: ignore[arg-type]  # checked by JobSpec, whose error names the choices
-        cloud_masks=[m or None for m in cloud_mask or ()], register=register, max_shift_px=max_shift, resampling=resampling, model=model,  # type: ignore[arg-type]  # as above
+        cloud_masks=[m or None for m in cloud_mask or ()], register=register, max_shift_px=max_shift, resampling=resampling, pixels=pixels, model=model,  # type: ignore[arg-type]  # as above
     )  # fmt: skip
     if json:
         print(json_.dumps(found.to_dict(), indent=2))

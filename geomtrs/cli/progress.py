@@ -44,6 +44,11 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
         for answer in run.get("queries", ()):
             count = answer["polygons"]
             print(f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”", file=sys.stderr)
+        kept = run.get("features_bytes")
+        if kept:
+            height, width = run["grid"]["shape"]
+            size = f"{kept / 1e6:,.0f} MB ({kept / (height * width):,.0f} MB per Mpx)"
+            print(f"kept  image features, {size}: geomtrs ask {result.folder} -q …", file=sys.stderr)
         for path in sorted(result.folder.iterdir()):
             if not path.name.startswith("."):
                 print(path)

@@ -1,4 +1,4 @@
-"""`geomtrs verify`: are the outputs of a run still what was written."""
+"""`geomtrs verify`: are the outputs of a run, or of every scene of a batch, still what was written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from geomtrs.cli.detect import Debug
 
 
-def verify(folder: Annotated[str, typer.Argument(help="Folder of a finished run.")], debug: Debug = False) -> int:
+def verify(
+    folder: Annotated[str, typer.Argument(help="Folder of a finished run, or of a batch.")], debug: Debug = False
+) -> int:
     """Check every output of a run: checksums, COG structure, geometries, provenance.
 
     [bold]geomtrs verify out/[/bold]
@@ -20,8 +22,12 @@ def verify(folder: Annotated[str, typer.Argument(help="Folder of a finished run.
     from geomtrs.outputs.verify import input_notes
     from geomtrs.outputs.verify import verify as check
 
-    findings = check(Path(folder))
-    if not findings:
+    batch = (Path(folder) / "ledger.gpkg").is_file()
+    if batch:
+        from geomtrs.archive.verify import verify_batch
+
+    findings = verify_batch(Path(folder)) if batch else check(Path(folder))
+    if not findings and not batch:
         for note in input_notes(Path(folder)):
             print(f"note  {note}", file=sys.stderr)
     for finding in findings:

@@ -13,26 +13,35 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import geopandas
 import numpy as np
 import pandas as pd
+import pyproj
+import rasterio.features
+import shapely
+from affine import Affine
 
+from geomtrs.craft.audit.agreement import Reviewed, review
+from geomtrs.craft.audit.decisions import mended_mask
+from geomtrs.craft.audit.items import thing_of
+from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.grid import png
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
-from geomtrs.craft.protocols import KINDS, Bool
-from geomtrs.craft.run import file_hash
+from geomtrs.craft.pairs import file_hash
+from geomtrs.craft.protocols import KINDS, Bool, Ground
+from geomtrs.craft.teach import SET, write_taught
 from geomtrs.data import pictures, triplets
-from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.errors import DataError, QueryError
 from geomtrs.outputs.publish import json_bytes
 
-Format = Literal["mtrefseg21k", "coco", "labelstudio"]
+Format = Literal["mtrefseg21k", "coco", "labelstudio", "pairs"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 SPLITS = {"train": "train_FINAL_CLEAN", "val": "val_FINAL_CLEAN"}  # as the published code looks for them
 
-_RUN_BITS = (3, 4, 8, 16)  # of the lengths in a run-length code of Label Studio
 _LOCAL = "/data/local-files/?d="  # how Label Studio names files of a folder that it serves
 
 
@@ -44,19 +53,31 @@ class _Set:
     triplets: Sequence[Triplet]
     names: Mapping[str, str]
     splits: Mapping[str, str]
+    reviewed: Reviewed
 
     def of(self, split: str) -> list[Triplet]:
         return [one for one in self.triplets if self.splits[one.place] == split]
 
     def mask(self, triplet: Triplet) -> Bool:
-        return read_mask(self.folder, triplet.mask)
+        return (mended_mask if triplet.id in self.reviewed.mended else read_mask)(self.folder, triplet.mask)
 
 
-def export(folder: Path, out: Path, format_: str, *, val: float = 0.2, licence: str = "not stated") -> int:
-    """The kept triplets of a crafted set in a new folder; how many there are.
+def export(
+    folder: Path,
+    out: Path,
+    format_: str,
+    *,
+    val: float = 0.2,
+    licence: str = "not stated",
+    audited_only: bool = False,
+) -> int:
+    """The kept triplets of a crafted set in a new folder, less what people rejected or differ about, as they mended it.
 
-    val      at least this share of the sentences goes to the second split, by whole places; 0 = none
-    licence  of the pictures, for the datasheet
+    val           at least this share of the sentences goes to the second split, by whole places; 0 = none
+    licence       of the pictures, for the datasheet
+    audited_only  nothing that no person has accepted
+
+    How many there are is returned.
 
     Raises QueryError for an unknown format, DataError where nothing was kept, `out` holds something, or a picture or
     mask is no longer the one that was crafted. Nothing is left behind then.
@@ -66,10 +87,12 @@ def export(folder: Path, out: Path, format_: str, *, val: float = 0.2, licence: 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     with Ledger(folder) as ledger:
-        triplets, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
+        kept, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
+    reviewed = review(folder, kept, refused, audited_only=audited_only)
+    triplets = reviewed.triplets
     if not triplets:
         raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
-    crafted = _Set(folder, triplets, _names(one.pair for one in triplets), split_places(triplets, val=val))
+    crafted = _Set(folder, triplets, _names(one.pair for one in triplets), split_places(triplets, val=val), reviewed)
     _refuse_changed(triplets)
     temporary = out.absolute().with_name(f".{out.absolute().name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -77,9 +100,10 @@ def export(folder: Path, out: Path, format_: str, *, val: float = 0.2, licence: 
         temporary.mkdir(parents=True)
         writers: dict[str, Callable[[_Set, Path], None]] = {
             "mtrefseg21k": _as_mtrefseg21k, "coco": _as_coco, "labelstudio": _as_label_studio,
+            "pairs": _as_pairs,
         }  # fmt: skip
         writers[format_](crafted, temporary)
-        _table(crafted).to_parquet(temporary / "triplets.parquet", index=False)
+        _placed(_table(crafted), crafted).to_parquet(temporary / "triplets.parquet", index=False)
         sheet = _datasheet(crafted, asked, refused=len(refused), licence=licence)
         (temporary / "datasheet.md").write_text(sheet, encoding="utf-8")
         if out.exists():
@@ -103,37 +127,33 @@ def split_places(triplets: Sequence[Triplet], *, val: float) -> dict[str, str]:
     return splits
 
 
-def coco_rle(mask: Bool) -> dict[str, list[int]]:
-    """The mask as COCO's uncompressed run lengths: column by column, beginning with what is outside."""
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs: list[int] = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
-    return {"size": list(mask.shape), "counts": [0, *runs] if flat[0] else runs}
-
-
-def brush_rle(mask: Bool) -> list[int]:
-    """The mask as Label Studio's brush: bytes of the run-length code of its RGBA picture, 255 inside and 0 outside."""
-    flat = np.repeat(mask.ravel(), 4)
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    lengths = np.diff(np.append(starts, flat.size))
-    parts = [f"{flat.size:032b}", f"{7:05b}", *(f"{bits - 1:04b}" for bits in _RUN_BITS)]
-    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-        value, left = "11111111" if flat[start] else "00000000", length
-        while left:
-            now = min(left, 1 << _RUN_BITS[-1])
-            size = next(i for i, bits in enumerate(_RUN_BITS) if now <= 1 << bits)
-            parts.append(f"1{size:02b}{now - 1:0{_RUN_BITS[size]}b}{value}")
-            left -= now
-    text = "".join(parts)
-    text += "0" * (-len(text) % 8)
-    return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
-
-
 def _as_mtrefseg21k(crafted: _Set, out: Path) -> None:
     for split, name in SPLITS.items():
         some = crafted.of(split)
         if some:
             triplets.write_split(out / name, _written(crafted, some))
+
+
+def _as_pairs(crafted: _Set, out: Path) -> None:
+    """What training of nano reads; DataError where no sentence is about a thing that it can learn."""
+    taught = {pair: list(some) for pair, some in groupby(crafted.triplets, key=lambda one: one.pair)}
+    facts = [
+        write_taught(
+            out / SET,
+            crafted.names[pair],
+            crafted.splits[some[0].place],
+            [(one, crafted.mask(one)) for one in some],
+            crafted.folder,
+        )
+        for pair, some in taught.items()
+    ]
+    lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in facts if one is not None]
+    if not lines:
+        raise DataError(
+            crafted.folder, found="no sentence about a thing that came or went", wanted="one of the 17 things of nano",
+            remedy="--format mtrefseg21k holds every sentence, for a model of the published size",
+        )  # fmt: skip
+    (out / SET / "samples.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[triplets.Triplet]:
@@ -143,7 +163,7 @@ def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[triplets.Triple
 
 def _as_coco(crafted: _Set, out: Path) -> None:
     files = _copy(crafted, out)
-    categories = {name: i for i, name in enumerate(sorted({_category(one) for one in crafted.triplets}), 1)}
+    categories = {name: i for i, name in enumerate(sorted({thing_of(one) for one in crafted.triplets}), 1)}
     pairs = {pair: i for i, pair in enumerate(sorted(crafted.names), 1)}
     numbers = {one.id: i for i, one in enumerate(crafted.triplets, 1)}
     for split in SPLITS:
@@ -154,9 +174,10 @@ def _as_coco(crafted: _Set, out: Path) -> None:
             images[one.pair] = {
                 "id": pairs[one.pair], "file_name": files[one.pair][1], "file_name_before": files[one.pair][0],
                 "height": mask.shape[0], "width": mask.shape[1], "place": one.place, "gsd_m": one.gsd_m,
+                "triplets": [other.id for other in crafted.triplets if other.pair == one.pair],
             }  # fmt: skip
             annotations.append({
-                "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[_category(one)],
+                "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[thing_of(one)],
                 "segmentation": coco_rle(mask), "area": int(mask.sum()), "bbox": _bounds(mask), "iscrowd": 0,
                 "caption": one.sentence, "kind": one.kind, "triplet": one.id,
             })  # fmt: skip
@@ -195,6 +216,7 @@ def _as_label_studio(crafted: _Set, out: Path) -> None:
         '<View><Header value="$sentence"/><Image name="before" value="$before"/>'
         '<Image name="after" value="$after" zoom="true"/>'
         f'<BrushLabels name="mask" toName="after">{labels}</BrushLabels>'
+        '<Choices name="verdict" toName="after"><Choice value="accept"/><Choice value="reject"/></Choices>'
         '<TextArea name="sentence" toName="after" editable="true"/></View>\n',
         encoding="utf-8",
     )
@@ -233,12 +255,6 @@ def _names(pairs: Iterable[str]) -> dict[str, str]:
     return {pair: name if often[name.casefold()] == 1 else f"{name}_{digest[pair]}" for pair, name in plain.items()}
 
 
-def _category(triplet: Triplet) -> str:
-    """The thing's name where it is one of ours, else the noun that was found."""
-    thing = triplet.finding["thing"]
-    return str(triplet.finding["noun"]) if thing is None or thing == ANYTHING else THINGS[thing]
-
-
 def _bounds(mask: Bool) -> list[int]:
     """Left, top, width, height."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -252,12 +268,29 @@ def _table(crafted: _Set) -> pd.DataFrame:
         {
             "id": one.id, "pair": one.pair, "file": crafted.names[one.pair], "split": crafted.splits[one.place],
             "place": one.place, "sentence": one.sentence, "kind": KINDS.index(one.kind), "kind_name": one.kind,
-            "wording": one.wording, "class": _category(one), "cells": " ".join(one.finding["cells"]),
+            "wording": one.wording, "class": thing_of(one), "cells": " ".join(one.finding["cells"]),
             "pixels": one.pixels, "gsd_m": one.gsd_m, "before_hash": one.hashes["A"], "after_hash": one.hashes["B"],
             "mask_hash": one.mask,
+            "crs": one.ground.crs if one.ground else "pixels",
         }
         for one in crafted.triplets
     ])  # fmt: skip
+
+
+def _placed(table: pd.DataFrame, crafted: _Set) -> pd.DataFrame:
+    """With the masks' outlines on the ground in longitude and latitude, where a pair has a ground; else as it is."""
+    if not any(one.ground for one in crafted.triplets):
+        return table
+    outlines = [None if one.ground is None else _outline(crafted.mask(one), one.ground) for one in crafted.triplets]
+    placed: pd.DataFrame = geopandas.GeoDataFrame(table, geometry=outlines, crs="EPSG:4326")
+    return placed
+
+
+def _outline(mask: Bool, ground: Ground) -> shapely.Geometry:
+    found = rasterio.features.shapes(mask.astype(np.uint8), mask=mask, transform=Affine(*ground.transform))
+    parts = shapely.multipolygons([shapely.geometry.shape(one) for one, _ in found])
+    move = pyproj.Transformer.from_crs(ground.crs, "EPSG:4326", always_xy=True)
+    return shapely.transform(parts, lambda xy: np.stack(move.transform(xy[:, 0], xy[:, 1]), axis=1))
 
 
 def _datasheet(crafted: _Set, asked: Mapping[str, Any], *, refused: int, licence: str) -> str:
@@ -265,7 +298,8 @@ def _datasheet(crafted: _Set, asked: Mapping[str, Any], *, refused: int, licence
     lines = [
         "# Datasheet", "",
         f"{len(crafted.triplets)} sentences with masks, {len(crafted.names)} pairs, {len(crafted.splits)} places.",
-        f"{refused} more were refused by a rule and are not here. No person has looked at them yet.", "",
+        f"{refused} sentences were refused by a rule; they are here only where people accepted them.",
+        _people(crafted.reviewed), "",
         "## Made by", "", *(f"- {part}: {asked[part]}" for part in ("perceiver", "segmenter", "verifier", "phraser")),
         f"- seed: {asked['seed']}", "", "## Licence of the pictures", "", licence, "",
         f"## Sentences: {min(words)} to {max(words)} words, {statistics.fmean(words):.1f} in the mean", "",
@@ -278,10 +312,18 @@ def _datasheet(crafted: _Set, asked: Mapping[str, Any], *, refused: int, licence
     return "\n".join(lines)
 
 
+def _people(reviewed: Reviewed) -> str:
+    """Who looked at them, and what they said."""
+    if not reviewed.auditors:
+        return "No person has looked at them yet."
+    counts = ", ".join(f"{count} {what}" for what, count in reviewed.counts.items())
+    return f"People looked at them ({', '.join(reviewed.auditors)}): {counts}. Rejected and disputed ones are not here."
+
+
 _COUNTED: Mapping[str, Callable[[_Set, Triplet], str]] = {
     "split": lambda crafted, one: crafted.splits[one.place],
     "kind": lambda _, one: one.kind,
-    "class": lambda _, one: _category(one),
+    "class": lambda _, one: thing_of(one),
     "wording": lambda _, one: one.wording,
     "set": lambda _, one: one.pair.split("/")[0],
 }

@@ -53,12 +53,19 @@ def cells_of(mask: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(cell for i, cell in enumerate(CELLS) if i in named)
 
 
-def inside(cells: Collection[str], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def inside(cells: Collection[str], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(H, W), True in these cells."""
     where = np.zeros(shape, bool)
     for cell in cells:
         where[window(cell, shape)] = True
     return where
+
+
+def around(cells: Collection[str]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the box around cells, as shares of the picture; the whole where none is named."""
+    spans = [window(cell, (SIDE, SIDE)) for cell in cells or CELLS]
+    rows, columns = ([span[axis].start for span in spans] for axis in (0, 1))
+    return min(columns) / SIDE, min(rows) / SIDE, (max(columns) + 1) / SIDE, (max(rows) + 1) / SIDE
 
 
 def with_grid(picture: NDArray[np.uint8], *, longest_px: int = SHOWN_PX) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from geomtrs.craft.grid import png
-from geomtrs.craft.protocols import Ask, Bool, BudgetError, Candidate, Check, Pair, Phrased, Question, Reply
+from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Ground, Pair, Phrased, Question, Reply, StoppedError
 from geomtrs.errors import DataError, JobError
 from geomtrs.outputs.publish import publish
 from tiling.errors import OutputError
 
 NAME, MASKS = "ledger.sqlite", "masks"
-FORMAT = 1
+FORMAT = 2
 Status = Literal["pending", "done", "failed"]
 KEPT, UNCORRECTED = "kept", "uncorrected"  # decisions; people's come later, beside these
 
@@ -36,7 +36,7 @@ _SCHEMA = """
 CREATE TABLE craft (format INTEGER, asked TEXT);
 CREATE TABLE pairs (
     id TEXT PRIMARY KEY, position INTEGER, status TEXT, reason TEXT, place TEXT, gsd_m REAL, rows INTEGER,
-    columns INTEGER, before_file TEXT, after_file TEXT, hashes TEXT, digest TEXT, seconds REAL);
+    columns INTEGER, before_file TEXT, after_file TEXT, hashes TEXT, ground TEXT, digest TEXT, seconds REAL);
 CREATE TABLE findings (
     pair TEXT REFERENCES pairs, number INTEGER, kind TEXT, facts TEXT, mask TEXT, pixels INTEGER, perceiver TEXT,
     segmenter TEXT, verifier TEXT, checks TEXT, decision TEXT, PRIMARY KEY (pair, number));
@@ -48,6 +48,24 @@ CREATE TABLE calls (
     tokens_in INTEGER, tokens_out INTEGER, seconds REAL);
 CREATE INDEX triplets_of_pairs ON triplets (pair, number);
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What models may be asked over all runs of a set: calls, and money by the price of 1,000 tokens in and out.
+
+    A call's cost is known when it is over, so those under way are counted as the dearest so far: a first batch of calls
+    of `at_once` pairs may pass the limit, nothing after it does by more than one of them costs beyond that.
+    """
+
+    calls: int | None = None
+    cost: float | None = None
+    price_in: float = 0.0
+    price_out: float = 0.0
+
+    def of(self, tokens_in: float, tokens_out: float) -> float:
+        """What so many tokens cost."""
+        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,10 @@ class Triplet:
     gsd_m: float | None
     files: tuple[Path, Path]
     hashes: Mapping[str, str]
+    ground: Ground | None = None
+    found: str = ""  # the mask of its finding, by hash
+    crafted_mask: str = ""  # its own, before anybody mended it
+    known: float = 1.0  # share of the picture
 
 
 class Ledger:
@@ -166,8 +188,8 @@ class Ledger:
         hashes = [write_mask(self.folder, mask) for mask in masks]
         pair = crafted.pair
         facts = (
-            pair.place, pair.gsd_m, *pair.shape, *map(str, pair.files), json.dumps(dict(pair.hashes)), pair.digest,
-            crafted.seconds, pair.id,
+            pair.place, pair.gsd_m, *pair.shape, *map(self._relative, pair.files), json.dumps(dict(pair.hashes)),
+            json.dumps("pixels" if pair.ground is None else asdict(pair.ground)), pair.digest, crafted.seconds, pair.id,
         )  # fmt: skip
         by = [parts[name] for name in ("perceiver", "segmenter", "verifier")]
         findings = [
@@ -189,12 +211,17 @@ class Ledger:
             self._database.executemany(f"INSERT OR IGNORE INTO triplets VALUES ({_marks(14)})", triplets)
             self._database.execute(
                 "UPDATE pairs SET status = 'done', reason = '', place = ?, gsd_m = ?, rows = ?, columns = ?, "
-                "before_file = ?, after_file = ?, hashes = ?, digest = ?, seconds = ? WHERE id = ?",
+                "before_file = ?, after_file = ?, hashes = ?, ground = ?, digest = ?, seconds = ? WHERE id = ?",
                 facts,
             )
 
-    def asking(self, pair: str, *, most: int | None) -> Ask:
-        """How a stage asks about a pair; `most` calls in the whole ledger, then BudgetError."""
+    def _relative(self, file: Path) -> str:
+        """A file of the set's own folder by its place in it, so that the folder can be moved."""
+        own = self.folder.resolve()
+        return file.relative_to(own).as_posix() if file.is_relative_to(own) else str(file)
+
+    def asking(self, pair: str, *, budget: Budget) -> Ask:
+        """How a stage asks about a pair; beyond the budget StoppedError."""
 
         def ask(question: Question, call: Callable[[], Reply]) -> str:
             told = (pair, question.stage, question.model, question.turn, question.prompt, *question.hashes)
@@ -202,7 +229,7 @@ class Ledger:
             found = self._rows("SELECT answer FROM calls WHERE key = ?", key)
             if found:
                 return str(found[0][0])
-            self._reserve(most)
+            self._reserve(budget)
             try:
                 return self._call(key, told[:4], question, call)
             finally:
@@ -211,16 +238,25 @@ class Ledger:
 
         return ask
 
-    def _reserve(self, most: int | None) -> None:
-        """One more call is under way, unless that makes more than `most` with those that were answered."""
+    def _reserve(self, budget: Budget) -> None:
+        """One more call is under way, unless that may make more than the budget with those that were answered."""
+        spent = "SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0) FROM calls"
+        dearest = "SELECT coalesce(max(tokens_in * ? + tokens_out * ?), 0) / 1000 FROM calls"
         with self._lock:
-            made = self._database.execute("SELECT count(*) FROM calls").fetchone()[0]
-            if most is not None and made + self._under_way >= most:
-                raise BudgetError(
-                    self.folder, found=f"{made} calls made", wanted=f"no more than {most}",
-                    remedy="run the same again with a larger --max-calls",
-                )  # fmt: skip
+            made, *tokens = self._database.execute(spent).fetchone()
+            if budget.calls is not None and made + self._under_way >= budget.calls:
+                raise self._over(f"{made} calls made", f"no more than {budget.calls}", "--max-calls")
+            if budget.cost is not None:
+                (most,) = self._database.execute(dearest, (budget.price_in, budget.price_out)).fetchone()
+                cost = budget.of(*tokens)
+                if cost + (self._under_way + 1) * most > budget.cost:
+                    raise self._over(f"{cost:.4g} spent, a call up to {most:.2g}", f"≤ {budget.cost:g}", "--max-cost")
             self._under_way += 1
+
+    def _over(self, found: str, wanted: str, option: str) -> StoppedError:
+        return StoppedError(
+            self.folder, found=found, wanted=wanted, remedy=f"run the same again with a larger {option}"
+        )
 
     def _call(self, key: str, told: tuple[object, ...], question: Question, call: Callable[[], Reply]) -> str:
         begun = time.perf_counter()
@@ -237,12 +273,17 @@ class Ledger:
         """Those with that decision, pair by pair in the order of their ids, then in that of their sentences."""
         rows = self._rows(
             "SELECT t.id, t.pair, t.kind, t.sentence, t.wording, t.mask, t.pixels, f.facts, p.place, p.gsd_m, "
-            "p.before_file, p.after_file, p.hashes FROM triplets t JOIN pairs p ON p.id = t.pair "
-            "JOIN findings f ON f.pair = t.pair AND f.number = t.finding "
+            "p.before_file, p.after_file, p.hashes, p.ground, f.mask, t.mask, t.known "
+            "FROM triplets t JOIN pairs p ON p.id = t.pair JOIN findings f ON f.pair = t.pair AND f.number = t.finding "
             "WHERE t.decision = ? ORDER BY t.pair, t.number",
             decision,
         )
-        return [_triplet(row) for row in rows]
+        return [_triplet(self.folder, row) for row in rows]
+
+    def checks(self) -> dict[str, tuple[Check, ...]]:
+        """Every rule's word on each triplet, by its id."""
+        rows = self._rows("SELECT id, checks FROM triplets")
+        return {name: tuple(Check(**one) for one in json.loads(told)) for name, told in rows}
 
     def counts(self) -> dict[str, Any]:
         """How far it is: pairs by status, triplets by decision, kind and failed rule, calls and tokens, reasons."""
@@ -332,12 +373,16 @@ def _hash(mask: Bool) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _triplet(row: tuple[Any, ...]) -> Triplet:
+def _triplet(folder: Path, row: tuple[Any, ...]) -> Triplet:
     """A row of the query in `Ledger.triplets`."""
-    id_, pair, kind, sentence, wording, mask, pixels, finding, place, gsd_m, before, after, hashes = row
-    files = Path(before), Path(after)
-    told = json.loads(finding), place, gsd_m, files, json.loads(hashes)
+    id_, pair, kind, sentence, wording, mask, pixels, finding, place, gsd_m, before, after, hashes, ground, *more = row
+    files = folder / before, folder / after
+    told = json.loads(finding), place, gsd_m, files, json.loads(hashes), _ground(json.loads(ground)), *more
     return Triplet(id_, pair, kind, sentence, wording, mask, pixels, *told)
+
+
+def _ground(told: Any) -> Ground | None:  # noqa: ANN401 - JSON
+    return None if told == "pixels" else Ground(told["crs"], tuple(told["transform"]))
 
 
 def _id(pair: str, sentence: str, mask: str) -> str:

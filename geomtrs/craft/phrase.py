@@ -1,13 +1,18 @@
-"""Words for what was found and checked: the grammar of the labels where there are some, else plain forms."""
+"""Words for what was found and checked: the grammar of the labels where there are some, else plain forms; or a model's,
+held to the facts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from geomtrs.craft.protocols import KIND_OF, Candidate, Pair, Phrased, Way
+from geomtrs.craft.chat import answered, closed
+from geomtrs.craft.facts import held
+from geomtrs.craft.protocols import KIND_OF, Ask, Candidate, Finding, Pair, Phrased, Question, Speaker, Way
 from geomtrs.data.labels import ANYTHING
 from geomtrs.data.referring import Referring, refer
 
@@ -17,6 +22,11 @@ _PLAIN: Mapping[Way, tuple[str, ...]] = {
     "changed": ("the {noun} that changed", "the changed {noun}"),
     "replaced": ("the {noun} that changed",),
 }
+MOST_WORDS = 25  # of a model's sentence
+PROMPT = """A person looks at two pictures of one place and wants this marked: "{sentence}". Say the same in {count}
+other ways that a person would use, short and plain. Name no other thing, number, size, colour, cause, time or neighbour
+than that sentence does, and keep whether it appeared, disappeared or changed."""
+SCHEMA = closed({"sentences": {"type": "array", "items": {"type": "string"}}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class GrammarPhraser:
         """With what decides how many."""
         return f"grammar, at most {self.most} a pair"
 
-    def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator) -> list[Phrased]:
+    def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator, ask: Ask) -> list[Phrased]:
         """No sentence about what is nowhere, and none in a form that is kept for the paraphrase test."""
         if not checked:
             return []
@@ -49,6 +59,48 @@ class GrammarPhraser:
             if number is not None and one.kind != "absent" and not one.held_out:
                 out.append(Phrased(number, KIND_OF[one.direction], one.sentence, one.kind, one.mask, one.known))
         return out[: self.most]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPhraser:
+    """Beside the plain sentence of each finding, the wordings of a model that say no more than the finding does.
+
+    ways  wordings asked for of each finding; a refused one stays in the ledger as uncorrected, the plain one is kept
+    """
+
+    speaker: Speaker
+    plain: GrammarPhraser = GrammarPhraser()
+    ways: int = 3
+
+    @property
+    def name(self) -> str:
+        """With what decides how many."""
+        return f"{self.speaker.name}, {self.ways} ways beside {self.plain.name}"
+
+    def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator, ask: Ask) -> list[Phrased]:
+        """The plain sentences, then a model's of each finding spoken of. Raises CraftError where it is mute."""
+        said = self.plain.phrase(pair, checked, rng, ask)
+        for number in sorted({one.number for one in said}):
+            candidate = checked[number]
+            finding = candidate.finding
+            prompt = PROMPT.format(sentence=finding.placed, count=self.ways)
+            question = Question("phrase", self.name, prompt, ())
+            for text in answered(self.speaker, question, SCHEMA, _wordings, pair, ask)[: self.ways]:
+                said.append(_held(text, number, candidate, finding))
+        return said
+
+
+def _wordings(document: Mapping[str, Any]) -> list[str]:
+    """The sentences of an answer; raises ValueError where they are none."""
+    told = document.get("sentences")
+    if not isinstance(told, list) or not all(isinstance(one, str) and one.strip() for one in told):
+        raise ValueError("no list of sentences")
+    return [" ".join(one.split()).strip(" .") for one in told]
+
+
+def _held(text: str, number: int, candidate: Candidate, finding: Finding) -> Phrased:
+    check = held(" ".join(text.split()[: MOST_WORDS + 1]), finding)
+    return Phrased(number, finding.kind, text, "model", candidate.mask, candidate.known, (check,))
 
 
 def _about(said: Referring, checked: Mapping[int, Candidate]) -> int | None:

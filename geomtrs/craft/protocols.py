@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,17 @@ KIND_OF: Mapping[Way, Kind] = {
     "changed": "change",
     "replaced": "change",
 }
+WAY_OF: Mapping[Kind, Way] = {"appear": "appeared", "disappear": "disappeared", "change": "changed"}
+Verdict = Literal["right", "too much", "too little", "wrong place", "wrong kind", "wrong words"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class CraftError(GeomtrsError, RuntimeError):
     """A pair of which nothing can be made, or a model elsewhere that does not answer as it should."""
 
 
-class BudgetError(CraftError):
-    """No more questions may be asked in this run; the rest waits for the next."""
+class StoppedError(CraftError):
+    """Nothing can be asked of any pair now: the budget is spent or the model out of reach; the rest waits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +53,14 @@ class Labels:
     about: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a pair lies: its CRS as EPSG:N or WKT, and a, b, c, d, e, f of x = a·column + b·row + c, y = d·… + f."""
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
     """Two pictures of one place, (H, W, 3) uint8, and what is known of them.
@@ -58,6 +69,8 @@ class Pair:
     place   pairs of one place never lie in two splits
     files   the pictures' own
     hashes  of the bytes of every file read, by plane
+    ground  None for plain photographs, which have pixels alone
+    seen    share of the pixels that were observed at both dates
     """
 
     id: str
@@ -68,6 +81,8 @@ class Pair:
     hashes: Mapping[str, str]
     gsd_m: float | None = None
     labels: Labels | None = None
+    ground: Ground | None = None
+    seen: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,7 +92,7 @@ class Pair:
     @property
     def digest(self) -> str:
         """Of all that was read: equal digests give equal triplets."""
-        told = repr((self.id, self.place, self.gsd_m, sorted(self.hashes.items())))
+        told = repr((self.id, self.place, self.gsd_m, self.ground, sorted(self.hashes.items())))
         return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
     def rng(self, seed: int) -> np.random.Generator:
@@ -142,6 +157,7 @@ class Phrased:
     wording: str  # how it refers: direction, rank, place, relation, …
     mask: Bool  # (H, W)
     known: Bool  # (H, W)
+    held: tuple[Check, ...] = ()  # what its writer found when it held the words to the facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +167,29 @@ class Check:
     rule: str
     passed: bool
     saw: str
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How a segmenter is asked again: for so much more (or less, below 0) than at first, and within a box."""
+
+    more: int = 0
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge says of a sentence and its mask, and what would be right instead, as far as it says."""
+
+    verdict: Verdict
+    why: str = ""
+    noun: str | None = None
+    way: Way | None = None
+    cells: tuple[str, ...] = ()
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +238,17 @@ class Perceiver(Protocol):
         """All that it sees; nothing is an answer too. Raises CraftError where it cannot tell."""
 
 
+class Speaker(Protocol):
+    """A model that sees pictures and answers in words, elsewhere or in this process."""
+
+    @property
+    def name(self) -> str:
+        """For the ledger."""
+
+    def say(self, question: Question, schema: Mapping[str, Any]) -> Reply:
+        """Its answer, which should be JSON of the schema. Raises CraftError where there is none."""
+
+
 class Segmenter(Protocol):
     """Says where a finding is."""
 
@@ -206,12 +256,12 @@ class Segmenter(Protocol):
     def name(self) -> str:
         """For the ledger."""
 
-    def segment(self, pair: Pair, finding: Finding) -> Candidate:
+    def segment(self, pair: Pair, finding: Finding, prompt: Prompt = Prompt()) -> Candidate:
         """The finding with a mask, which may be empty."""
 
 
 class Verifier(Protocol):
-    """Judges, by other means than those that proposed."""
+    """Judges by rules, by other means than those that proposed."""
 
     @property
     def name(self) -> str:
@@ -224,6 +274,17 @@ class Verifier(Protocol):
         """Every rule's word on a sentence; `others` are the sentences before it."""
 
 
+class Judge(Protocol):
+    """Looks at a mask over both dates, and says what is wrong with it."""
+
+    @property
+    def name(self) -> str:
+        """For the ledger."""
+
+    def judge(self, pair: Pair, candidate: Candidate, checks: Sequence[Check], ask: Ask) -> Judgement:
+        """Its word; `checks` are the rules'."""
+
+
 class Phraser(Protocol):
     """Finds words."""
 
@@ -231,5 +292,5 @@ class Phraser(Protocol):
     def name(self) -> str:
         """For the ledger."""
 
-    def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator) -> list[Phrased]:
-        """Sentences about the candidates that passed, by their numbers; the same generator gives the same."""
+    def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator, ask: Ask) -> list[Phrased]:
+        """Sentences about the candidates that passed, by their numbers; the same where generator and answers are."""

@@ -1,111 +1,99 @@
-"""`craft`: every pair of a folder through the stages, each result in the ledger before the next pair's.
-
-Pairs lie in `A/` and `B/` of a folder, or of each folder in it; beside them may be `labelA/`, `labelB/` and `mask/`
-with `samples.jsonl` (a line a pair: name, scene, gsd_m, direction, change_class) and `classes.json` (value → name).
-"""
+"""`craft`: every pair of a source through the stages, each result in the ledger before the next pair's."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from geomtrs.craft.ledger import KEPT, NAME, Crafted, Judged, Ledger
-from geomtrs.craft.perceive import things_by_name
+from geomtrs.craft.judge import RuleJudge
+from geomtrs.craft.ledger import KEPT, NAME, Budget, Crafted, Judged, Ledger
+from geomtrs.craft.pairs import list_pairs
 from geomtrs.craft.protocols import (
     Ask,
-    BudgetError,
     Candidate,
-    Labels,
+    Judge,
     Pair,
     Perceiver,
     Phrased,
     Phraser,
     Segmenter,
+    StoppedError,
     Verifier,
 )
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, LabelRule, rule_of
-from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
-from geomtrs.data.pictures import read_picture
-from geomtrs.errors import DataError, JobError
+from geomtrs.craft.rasters import Sources, is_raster_source, list_tiles
+from geomtrs.craft.refine import refine
+from geomtrs.errors import JobError
 from geomtrs.lock import only_one
 from geomtrs.state import hidden
 from tiling.errors import OutputError, TilingError
 
 Progress = Callable[[int, int, str], None]  # pairs over, of how many, the last one
+SEEN = 0.5  # of a pair's pixels at both dates; of less nothing is said
 
-_SUFFIXES = (".webp", *PICTURE_SUFFIXES)
-_NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
+
+class Waiting(Protocol):
+    """A pair that was not read yet."""
+
+    @property
+    def id(self) -> str:
+        """The same in every run."""
+
+    def read(self) -> Pair:
+        """The pair. Raises DataError or SourceError where it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Who does what."""
+    """Who does what; what the judge finds wrong is mended `rounds` times at most."""
 
     perceiver: Perceiver
     segmenter: Segmenter
     verifier: Verifier
     phraser: Phraser
+    judge: Judge = field(default_factory=RuleJudge)
+    rounds: int = 2
 
     def names(self) -> dict[str, str]:
         """For the ledger."""
-        return {part: getattr(self, part).name for part in ("perceiver", "segmenter", "verifier", "phraser")}
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A pair as it lies on disk, before anything of it is read."""
-
-    id: str
-    name: str
-    folder: Path
-    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
-
-    def path(self, plane: str) -> Path | None:
-        """The file of A, B, mask, labelA or labelB."""
-        paths = (self.folder / plane / f"{self.name}{suffix}" for suffix in _SUFFIXES)
-        return next((path for path in paths if path.is_file()), None)
+        told = {part: getattr(self, part).name for part in ("perceiver", "segmenter", "verifier", "phraser")}
+        return {**told, "judge": f"{self.judge.name}, {self.rounds} rounds"}
 
 
 def craft(
-    source: Path,
+    source: Path | Sources,
     out: Path,
     parts: Parts,
     *,
     seed: int = 0,
     limit: int | None = None,
     at_once: int = 1,
-    max_calls: int | None = None,
+    budget: Budget = Budget(),  # noqa: B008 - frozen
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Every pair of the folder that is not done yet; what `Ledger.counts` says afterwards, and why it stopped.
+    """Every pair of the source that is not done yet; what `Ledger.counts` says afterwards, and why it stopped.
 
-    limit      only the first so many pairs
-    at_once    pairs in work together, in threads
-    max_calls  of models, over all runs in this folder; then the run stops and the rest waits
+    source   a folder of pairs, or rasters to be cut in tiles
+    limit    only the first so many pairs
+    at_once  pairs in work together, in threads
+    budget   of calls of models, over all runs in this folder; then the run stops and the rest waits
 
     A pair that fails is recorded with its reason, and tried again by the next run. Raises DataError where there is no
     pair, JobError where another set is crafted in `out`.
     """
-    pairs = list_pairs(source)[:limit]
-    asked = {"source": str(source.resolve()), "seed": seed, **parts.names()}
+    sources = source if isinstance(source, Sources) else Sources((source,))
+    asked = {**sources.to_dict(), "seed": seed, **parts.names()}
     with only_one(hidden(out) / "lock"), _open(out, asked) as ledger:
+        pairs = _list(sources, out)[:limit]
         ledger.list_pairs(one.id for one in pairs)
         done = {name for name, status in ledger.statuses().items() if status == "done"}
         todo = [one for one in pairs if one.id not in done]
 
-        def work(one: Listed) -> Crafted:
-            return craft_pair(read_pair(one), parts, ledger.asking(one.id, most=max_calls), seed=seed)
+        def work(one: Waiting) -> Crafted:
+            return craft_pair(one.read(), parts, ledger.asking(one.id, budget=budget), seed=seed)
 
         over, stopped = len(pairs) - len(todo), ""
         for one, made in _each(work, todo, at_once):
@@ -113,7 +101,7 @@ def craft(
                 ledger.record(made.result(), parts.names())
             except OutputError:
                 raise
-            except BudgetError as error:
+            except StoppedError as error:
                 stopped = str(error)
                 break
             except TilingError as error:
@@ -128,80 +116,25 @@ def craft_pair(pair: Pair, parts: Parts, ask: Ask, *, seed: int = 0) -> Crafted:
     """All that can be made of a pair, each with what was said of it; the same parts, answers and seed give the same."""
     begun = time.perf_counter()
     candidates: list[tuple[Candidate, Judged]] = []
-    for finding in parts.perceiver.perceive(pair, ask):
-        candidate = parts.segmenter.segment(pair, finding)
-        checks = parts.verifier.candidate(pair, candidate, [one for one, _ in candidates])
+    for finding in parts.perceiver.perceive(pair, ask) if pair.seen >= SEEN else ():
+        candidate, checks = refine(
+            pair, finding, [one for one, _ in candidates], ask,
+            segmenter=parts.segmenter, verifier=parts.verifier, judge=parts.judge, rounds=parts.rounds,
+        )  # fmt: skip
         candidates.append((candidate, Judged(checks)))
     checked = {i: one for i, (one, judged) in enumerate(candidates) if judged.decision == KEPT}
     sentences: list[tuple[Phrased, Judged]] = []
-    for phrased in parts.phraser.phrase(pair, checked, pair.rng(seed)):
+    for phrased in parts.phraser.phrase(pair, checked, pair.rng(seed), ask):
         checks = parts.verifier.sentence(pair, phrased, [one for one, _ in sentences])
-        sentences.append((phrased, Judged(checks)))
+        sentences.append((phrased, Judged((*phrased.held, *checks))))
     return Crafted(pair, candidates, sentences, time.perf_counter() - begun)
 
 
-def list_pairs(source: Path) -> list[Listed]:
-    """Every pair of a folder, set by set, in the order of its list or of its names; single dates are left out."""
-    folders = [source] if _is_set(source) else sorted(filter(_is_set, source.iterdir())) if source.is_dir() else []
-    found = [one for folder in folders for one in _listed(folder) if one.path("A") and one.path("B")]
-    if not found:
-        there = "no pair in A and B" if source.is_dir() else "no such folder"
-        raise DataError(source, found=there, wanted="A and B with pictures of the same names", remedy="check the path")
-    return found
+def _list(sources: Sources, out: Path) -> Sequence[Waiting]:
+    return list_tiles(sources, out) if is_raster_source(sources) else list_pairs(sources.paths[0])
 
 
-def read_pair(listed: Listed) -> Pair:
-    """Raises DataError where a file does not read or the planes are of several sizes."""
-    paths = {plane: path for plane in ("A", "B", "mask", "labelA", "labelB") if (path := listed.path(plane))}
-    pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
-    planes = {plane: _plane(path) for plane, path in paths.items() if plane not in pictures}
-    shape = pictures["A"].shape[:2]
-    for plane, array in (pictures | planes).items():
-        if array.shape[:2] != shape:
-            raise DataError(
-                paths[plane], found=f"{array.shape[:2]} rows and columns", wanted=f"{shape}, as the earlier picture",
-                remedy="bring the pair to one size",
-            )  # fmt: skip
-    gsd, place = listed.facts.get("gsd_m"), listed.facts.get("scene")
-    return Pair(
-        id=listed.id,
-        place=f"{listed.folder.name}/{place}" if place else listed.id,
-        before=pictures["A"],
-        after=pictures["B"],
-        files=(paths["A"].resolve(), paths["B"].resolve()),
-        hashes={plane: file_hash(path) for plane, path in paths.items()},
-        gsd_m=float(gsd) if gsd else None,
-        labels=_labels(listed, planes, shape),
-    )
-
-
-def file_hash(path: Path) -> str:
-    """Of its bytes."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
-    """How label values read, by the names of their classes.
-
-    A class with exactly a thing's name is that thing; one that has the name within ("forest and other vegetation") may
-    be it; every other is something else.
-    """
-    names = {int(value): re.sub(r"\(.*?\)", "", name).strip().lower() for value, name in classes.items()}
-    things = things_by_name()
-    present = {value: things[name] for value, name in names.items() if name in things}
-    ignored = tuple(value for value, name in names.items() if name in _NOTHING)
-    within = {
-        thing: tuple(
-            value
-            for value, name in names.items()
-            if value not in present and any(things.get(word) == thing for word in re.findall(r"[a-z-]+", name))
-        )
-        for thing in set(present.values())
-    }
-    return LabelRule(present, within, (*ignored, 255))
-
-
-def _open(out: Path, asked: Mapping[str, Any]) -> Ledger:
+def _open(out: Path, asked: dict[str, Any]) -> Ledger:
     if not (out / NAME).exists():
         return Ledger.create(out, asked)
     ledger = Ledger(out)
@@ -216,12 +149,12 @@ def _open(out: Path, asked: Mapping[str, Any]) -> Ledger:
 
 
 def _each(
-    work: Callable[[Listed], Crafted], todo: list[Listed], at_once: int
-) -> Iterator[tuple[Listed, Future[Crafted]]]:
+    work: Callable[[Waiting], Crafted], todo: list[Waiting], at_once: int
+) -> Iterator[tuple[Waiting, Future[Crafted]]]:
     """What comes of each pair; few wait to be recorded, so memory follows the pairs in work."""
     waiting = iter(todo)
     with ThreadPoolExecutor(at_once) as pool:
-        running: dict[Future[Crafted], Listed] = {}
+        running: dict[Future[Crafted], Waiting] = {}
         try:
             while True:
                 while len(running) < 2 * at_once and (one := next(waiting, None)) is not None:
@@ -232,68 +165,3 @@ def _each(
                     yield running.pop(future), future
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _is_set(folder: Path) -> bool:
-    return (folder / "A").is_dir() and (folder / "B").is_dir()
-
-
-def _listed(folder: Path) -> Iterator[Listed]:
-    list_ = folder / "samples.jsonl"
-    if not list_.is_file():
-        for name in sorted({path.stem for path in (folder / "A").iterdir() if path.suffix.lower() in _SUFFIXES}):
-            yield Listed(f"{folder.name}/{name}", name, folder)
-        return
-    for number, line in enumerate(list_.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            facts = json.loads(line)
-            yield Listed(f"{folder.name}/{facts['name']}", str(facts["name"]), folder, facts)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                list_, found=f"line {number}: {type(error).__name__} ({error})", wanted="an object with a name",
-                remedy="mend the line",
-            ) from error  # fmt: skip
-
-
-def _plane(path: Path) -> NDArray[np.uint8]:
-    """(H, W) of one byte."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image if image.mode in ("L", "P") else image.convert("L"), np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(path, found=str(error), wanted="labels of one byte", remedy="replace the file") from error
-
-
-def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> Labels | None:
-    """What is known of the pair; None where nothing is."""
-    mask = planes.get("mask")
-    still = np.zeros(shape, bool) if mask is None else mask == 0
-    unknown = np.full((len(THINGS), *shape), UNKNOWN, np.uint8)
-    if "labelA" in planes and "labelB" in planes:
-        rule = rule_of(listed.folder.name, listed.name) or _rule_beside(listed.folder)
-        if rule is not None:
-            tables = rule.tables()
-            return Labels(tables[:, planes["labelA"]], tables[:, planes["labelB"]], still)
-    if mask is None:
-        return None
-    # What sysu pairs of cd_samples show is any change.
-    means = None if listed.name.startswith("sysu") else MASK_MEANS.get(listed.folder.name)
-    means = means or str(listed.facts.get("change_class", "")).lower()
-    thing = THINGS.index(things[means]) if means in (things := things_by_name()) else ANYTHING
-    direction = listed.facts.get("direction")
-    if thing == ANYTHING or direction not in ("appear", "disappear"):
-        return Labels(unknown, unknown.copy(), still, frozenset({thing}))
-    there = unknown.copy()
-    unknown[thing][~still], there[thing][~still] = ABSENT, PRESENT
-    dates = (unknown, there) if direction == "appear" else (there, unknown)
-    return Labels(*dates, still, frozenset({thing}))
-
-
-def _rule_beside(folder: Path) -> LabelRule | None:
-    path = folder / "classes.json"
-    if not path.is_file():
-        return None
-    try:
-        return rule_of_classes(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, AttributeError) as error:
-        raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.craft.grid import inside
-from geomtrs.craft.protocols import Candidate, CraftError, Finding, Labels, Pair, Way
+from geomtrs.craft.protocols import Bool, Candidate, CraftError, Finding, Labels, Pair, Prompt, Way
 from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.data.patches import any_of, arrivals, both_of, patches_of
 from geomtrs.errors import DataError
@@ -18,6 +19,8 @@ from geomtrs.models.base import ChangeModel, Features
 from geomtrs.query import Query
 
 LARGEST_PX = 2048  # of a side of a picture that a model is given whole
+STEP = 0.15  # of probability, by which a model is asked for more or for less
+ONCE = Prompt()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,11 @@ class LabelSegmenter:
 
     name: str = "labels"
 
-    def segment(self, pair: Pair, finding: Finding) -> Candidate:
-        """Raises DataError for a pair without labels, or a finding that is no thing of theirs."""
+    def segment(self, pair: Pair, finding: Finding, prompt: Prompt = ONCE) -> Candidate:
+        """The same however often it is asked.
+
+        Raises DataError for a pair without labels, or a finding that is no thing of theirs.
+        """
         if pair.labels is None or finding.thing is None:
             raise DataError(
                 pair.id, found="no labels for this finding", wanted="labels of both dates, or a mask",
@@ -48,8 +54,11 @@ class ModelSegmenter:
         self._lock = threading.Lock()  # one model, one look at a time
         self._seen: tuple[str, Features] | None = None  # the pair looked at last, since its findings come in a row
 
-    def segment(self, pair: Pair, finding: Finding) -> Candidate:
-        """Raises CraftError for a pair that is too large to be looked at whole."""
+    def segment(self, pair: Pair, finding: Finding, prompt: Prompt = ONCE) -> Candidate:
+        """For more or less the threshold moves a STEP.
+
+        Raises CraftError for a pair that is too large to be looked at whole.
+        """
         if max(pair.shape) > LARGEST_PX:
             raise CraftError(
                 pair.id, found=f"{pair.shape} rows and columns", wanted=f"at most {LARGEST_PX} of each",
@@ -59,20 +68,25 @@ class ModelSegmenter:
             prepared = self._model.prepare([Query(finding.sentence, whole=True)])
             answer = self._model.answer(self._look(pair), prepared)
         probability = answer.probability[0, 0] * answer.existence[0, 0]
-        labels, count = ndimage.label(probability >= self._threshold)
-        if finding.cells and count:
-            named = inside(finding.cells, pair.shape)
-            held = ndimage.sum_labels(named, labels, range(count + 1)) >= np.bincount(labels.ravel()) / 2
-            mask = held[labels] & (labels > 0)
-        else:
-            mask = labels > 0
-        return Candidate(finding, np.asarray(mask, bool), np.ones(pair.shape, bool))
+        threshold = min(max(self._threshold - STEP * prompt.more, STEP), 1 - STEP / 2)
+        mask = in_cells(probability >= threshold, finding.cells)
+        return Candidate(finding, mask, np.ones(pair.shape, bool))
 
     def _look(self, pair: Pair) -> Features:
         if self._seen is None or self._seen[0] != pair.digest:
             dates = np.stack([pair.before, pair.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
             self._seen = pair.digest, self._model.features(np.ascontiguousarray(dates))
         return self._seen[1]
+
+
+def in_cells(mask: Bool, cells: Sequence[str]) -> Bool:
+    """The pieces of a mask that lie half or more in these cells; all of them where none is named."""
+    labels, count = ndimage.label(mask)
+    if not cells or not count:
+        return mask
+    named = inside(cells, mask.shape)
+    held = ndimage.sum_labels(named, labels, range(count + 1)) >= np.bincount(labels.ravel()) / 2
+    return np.asarray(held[labels] & (labels > 0), bool)
 
 
 def state_of(labels: Labels, way: Way, thing: int, source: int | None = None) -> NDArray[np.uint8]:

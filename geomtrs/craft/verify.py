@@ -22,6 +22,7 @@ from geomtrs.data.predicate import holds
 WHOLE = 0.9  # of the picture: a mask so large tells of light or season
 DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
+LEAST_PX = 32  # of a mask that somebody is to look at
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
 WINDOW_PX, SMOOTH_PX = 15, 9  # over which texture is compared, and over which unlikeness is averaged
@@ -50,6 +51,7 @@ class RuleVerifier:
         return (
             Check("size", PATCH_PX <= pixels <= WHOLE * phrased.mask.size, f"{pixels} px of {phrased.mask.size}"),
             Check("known", known >= KNOWN, f"{known:.1%} of the picture"),
+            _visible(phrased.mask),
             Check("twin", not twins, f"{len(twins)} earlier sentences like it"),
             _read_back(pair, phrased),
         )
@@ -79,6 +81,13 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
     ]
     shared = ndimage.uniform_filter(one * other, WINDOW_PX) - means[0] * means[1]
     return np.asarray(shared / np.sqrt(spread[0] * spread[1]), np.float32)
+
+
+def _visible(mask: Bool) -> Check:
+    """It is large enough to be seen, and no mere sliver between two outlines that disagree."""
+    pixels, solid = int(mask.sum()), int(ndimage.binary_opening(mask, np.ones((3, 3))).sum())
+    told = f"{solid} of {pixels} px are more than two wide"
+    return Check("visible", pixels >= LEAST_PX and 2 * solid >= pixels, told)
 
 
 def iou(one: Bool, other: Bool) -> float:

@@ -15,6 +15,7 @@ class Case:
     known  where the labels tell at all; outside it no answer is right or wrong
     place  samples of one place count together in intervals
     kind   what the sentence is made of: direction, from-to, place, rank, size, count, several, absent-thing, …
+    twin   the same meaning in words that training has seen where it has not seen these, or the other way
     swapped_empty  with the dates swapped nothing is right: the sentence is directional, and nothing went the other way
     """
 
@@ -31,6 +32,7 @@ class Case:
     direction: str | None = None
     held_out: bool = False  # its surface form was kept out of training
     swapped_empty: bool = False
+    twin: str | None = None
 
     @property
     def empty(self) -> bool:

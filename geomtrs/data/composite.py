@@ -66,6 +66,29 @@ def lay_in(base: Scene, donor: Scene, mask: NDArray[np.bool_], rng: np.random.Ge
     base.raw[mask], base.rule[mask] = donor.raw[mask], donor.rule[mask]
 
 
+def blob(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
+    """A ragged patch, or several, over about a share of the crop: noise of three sizes, cut where it is highest."""
+    noise = sum(
+        ndimage.zoom(rng.standard_normal((side, side)), CROP_PX / side, order=1) / (side / 4) ** 0.7
+        for side in (4, 16, 64)
+    )
+    return np.asarray(noise > np.quantile(noise, 1 - share))
+
+
+def scorch(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
+    """Ground within `where` looks burnt: dark, nearly grey, brownish or purple, its texture left; `rule` reads 1 there.
+
+    Burnt ground has few labelled pictures, and its colours differ by sensor and stretch more than by place.
+    """
+    pixels = scene.image.astype(np.float32)
+    grey = pixels.mean(-1, keepdims=True)
+    tint = np.array([rng.uniform(0.9, 1.35), rng.uniform(0.7, 0.95), rng.uniform(0.75, 1.2)], np.float32)
+    burnt = (grey + (pixels - grey) * rng.uniform(0.1, 0.5)) * rng.uniform(0.3, 0.75) * tint
+    soft = ndimage.uniform_filter(where.astype(np.float32), int(rng.integers(1, 5)))[..., None]
+    scene.image = np.clip(pixels * (1 - soft) + burnt * soft, 0, 255).astype(np.uint8)
+    scene.raw[where], scene.rule[where] = 1, rule
+
+
 def light(image: NDArray[np.uint8], rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
     """The same ground under other light: gain, gamma, cast and haze per band; at times blur, noise or JPEG."""
     gamma = np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.06 * strength, 3))

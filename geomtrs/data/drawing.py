@@ -88,6 +88,13 @@ def _inside(patch: _Patch, outline_px: Points) -> NDArray[np.bool_]:
     return np.asarray(mask).astype(bool)
 
 
+def _frayed(canvas: Canvas, patch: _Patch, mask: NDArray[np.bool_], by_m: float) -> NDArray[np.bool_]:
+    """The mask with an edge that nobody drew with a ruler: by about so many metres to either side."""
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), by_m / canvas.gsd_m, mode="nearest")
+    ragged = np.clip(0.2 * canvas.grain.clump[patch.at] + 0.1 * canvas.grain.fine[patch.at], -0.4, 0.4)  # no holes
+    return np.asarray(soft + ragged > 0.5)
+
+
 def _paint_ground(canvas: Canvas, ground: Ground) -> None:
     outline = ground.outline / canvas.gsd_m
     patch = _patch(canvas, outline.min(axis=0), outline.max(axis=0))
@@ -96,6 +103,8 @@ def _paint_ground(canvas: Canvas, ground: Ground) -> None:
     inside = _inside(patch, outline)
     if not inside.any():
         return
+    if ground.cover not in ("paved", "solar", "forest"):
+        inside = _frayed(canvas, patch, inside, 1.0)
     rgb = _cover_rgb(canvas, ground, patch)
     np.copyto(canvas.rgb[patch.at], rgb, where=inside[:, :, None])
     canvas.labels[patch.at][inside] = COVER_LABEL[ground.cover]
@@ -113,10 +122,12 @@ def _cover_rgb(canvas: Canvas, ground: Ground, patch: _Patch) -> NDArray[np.floa
             :, :, None
         ]
         rgb = (np.array(climate.grass, np.float32) * (1 - dry) + np.array(climate.straw, np.float32) * dry) * tint
-        tufts = (0.16, 0.10) if ground.cover == "scrub" else (0.05, 0.06)
+        worn = np.clip(0.9 * broad + 0.5 * clump - 1.1, 0, 0.55)[:, :, None] * np.float32(ground.cover != "scrub")
+        rgb = rgb * (1 - worn) + np.array(climate.soil, np.float32) * worn
+        tufts = (0.14, 0.14) if ground.cover == "scrub" else (0.05, 0.09)
         tone = 1 + tufts[0] * clump + tufts[1] * fine
         if ground.cover == "scrub":
-            tone -= 0.42 * (clump > 0.9)
+            tone -= 0.3 * np.clip(2 * clump - 1.4, 0, 1)
     elif ground.cover == "solar":
         return _solar_rgb(canvas, ground, patch)
     else:
@@ -132,7 +143,7 @@ def _cover_rgb(canvas: Canvas, ground: Ground, patch: _Patch) -> NDArray[np.floa
         tone = 1 + speckle[0] * clump + speckle[1] * fine + speckle[2] * broad
     if ground.strength and ground.period_m:
         rows = stripes(patch.x, patch.y, angle=ground.angle, period_px=ground.period_m / canvas.gsd_m)
-        tone = tone + ground.strength * rows * (1 + 0.25 * clump)
+        tone = tone + 0.6 * ground.strength * rows * np.clip(0.7 + 0.5 * broad + 0.25 * clump, 0, 1.6)
     return np.asarray(rgb * np.maximum(tone, 0.1)[:, :, None], np.float32)
 
 
@@ -144,10 +155,10 @@ def _forest_rgb(canvas: Canvas, ground: Ground, patch: _Patch) -> NDArray[np.flo
         cell_px=ground.period_m / canvas.gsd_m,
         sun=canvas.look.sun,
     )
-    light = (0.35 + 0.65 * canopy.height) * (1 + 0.42 * canopy.slope * canopy.height) * (0.82 + 0.4 * canopy.kind)
-    light *= 1 + 0.08 * canvas.grain.broad[patch.at] + 0.07 * canvas.grain.fine[patch.at]
+    light = (0.35 + 0.65 * canopy.height) * (1 + 0.3 * canopy.slope * canopy.height) * (0.86 + 0.3 * canopy.kind)
+    light *= 1 + 0.1 * canvas.grain.broad[patch.at] + 0.15 * canvas.grain.fine[patch.at]
     rgb = _leaf(canvas, (canopy.kind * 7.3) % 1.0) * np.array(ground.tint, np.float32)
-    return np.asarray(rgb * np.maximum(light, 0.1)[:, :, None] * np.float32(1.25), np.float32)
+    return np.asarray(rgb * np.maximum(light, 0.1)[:, :, None] * np.float32(1.12), np.float32)
 
 
 def _leaf(canvas: Canvas, evergreen: Field) -> NDArray[np.float32]:
@@ -188,21 +199,23 @@ def _paint_road(canvas: Canvas, road: Road) -> None:
     )
     if road.shoulder_m:
         verge = _along(patch, line, (road.width_m + 2 * road.shoulder_m) / canvas.gsd_m)
+        verge = _frayed(canvas, patch, verge, 0.6)
         colour = np.array(canvas.climate.concrete if road.paved else canvas.climate.sand, np.float32)
         np.copyto(canvas.rgb[patch.at], colour * grain[:, :, None], where=verge[:, :, None])
         canvas.labels[patch.at][verge] = CLASSES["other"]
     strip = _along(patch, line, road.width_m / canvas.gsd_m)
+    strip = _frayed(canvas, patch, strip, 0.25 if road.paved else 0.7)
     colour = np.array(canvas.climate.asphalt if road.paved else canvas.climate.sand, np.float32) * np.float32(road.tone)
     np.copyto(canvas.rgb[patch.at], colour * grain[:, :, None], where=strip[:, :, None])
     canvas.labels[patch.at][strip] = CLASSES["road"]
     if road.marked:
-        # A painted line is 15 cm wide: it fades with the pixel's size.
-        paint_share = min(0.75, 0.22 / canvas.gsd_m)
+        # A painted line is 15 cm wide: it fades with the pixel's size, and wears off.
+        paint_share = min(0.75, 0.17 / canvas.gsd_m) * np.clip(0.8 + 0.5 * canvas.grain.clump[patch.at], 0.1, 1)
         for offset in (0.0, -road.width_m / 2 + 0.4, road.width_m / 2 - 0.4):
             mark = _along(patch, _beside(line, offset / canvas.gsd_m), 1.0) & strip
             if offset == 0.0:
                 mark &= ((patch.x + patch.y) * canvas.gsd_m) % 9 < 4.5
-            canvas.rgb[patch.at][mark] += (0.92 - canvas.rgb[patch.at][mark]) * paint_share
+            canvas.rgb[patch.at][mark] += (0.92 - canvas.rgb[patch.at][mark]) * paint_share[mark][:, None]
 
 
 def _along(patch: _Patch, line_px: Points, width_px: float) -> NDArray[np.bool_]:
@@ -232,9 +245,11 @@ def _cast_shadows(canvas: Canvas, things: Iterable[Thing]) -> None:
             _sweep(pen, corners, sun * thing.height_m / canvas.gsd_m)
         elif isinstance(thing, Tree):
             x, y = np.array(thing.centre) / canvas.gsd_m
-            dx, dy = sun * thing.height_m * 0.75 / canvas.gsd_m
-            r = thing.radius_m / canvas.gsd_m
-            pen.line((x, y, x + dx, y + dy), fill=255, width=max(1, round(1.2 * r)))
+            r = 0.9 * thing.radius_m / canvas.gsd_m
+            # Crowns begin low: from above a tree's shadow hangs on to it and no trunk is seen in it.
+            reach = sun * min(0.75 * thing.height_m, 1.9 * thing.radius_m / (np.hypot(*sun) + 1e-6))
+            dx, dy = reach / canvas.gsd_m
+            pen.line((x, y, x + dx, y + dy), fill=255, width=max(1, round(1.8 * r)))
             pen.ellipse((x + dx - r, y + dy - r, x + dx + r, y + dy + r), fill=255)
         elif isinstance(thing, Ground) and thing.cover == "forest":
             for step in (0.3, 0.65, 1.0):
@@ -242,7 +257,7 @@ def _cast_shadows(canvas: Canvas, things: Iterable[Thing]) -> None:
                 pen.polygon(moved.ravel().tolist(), fill=255)
     shade = np.asarray(dark).astype(np.float32) / 255
     if shade.any():
-        shade = ndimage.gaussian_filter(shade, 0.25 / canvas.gsd_m)
+        shade = ndimage.gaussian_filter(shade, 0.4 / canvas.gsd_m)
         lit = 1 - canvas.look.shadow * shade
         canvas.rgb[...] *= lit[:, :, None] + (_SHADE - 1) * (0.35 * shade)[:, :, None]
 
@@ -321,7 +336,7 @@ def _box_tone(canvas: Canvas, box: Box, place: tuple[Field, Field], inward: tupl
         case "lorry":
             return np.asarray(1 - 0.4 * (along > 0.3 * box.size[0] * metre) - 0.0 * across, np.float32)
         case "pool":
-            return np.asarray(1 + 0.35 * (np.minimum(inward[0], inward[1]) < 0.7 * metre), np.float32)
+            return np.asarray(1 + 0.15 * (np.minimum(inward[0], inward[1]) < 0.7 * metre), np.float32)
         case "panel":
             return np.asarray(
                 1 + 0.12 * stripes(along, across, angle=0.0, period_px=2 * metre) - 0.0 * along, np.float32
@@ -339,11 +354,14 @@ def _paint_tree(canvas: Canvas, tree: Tree) -> None:
     x, y = (patch.x - np.float32(centre[0])) / np.float32(r), (patch.y - np.float32(centre[1])) / np.float32(r)
     ragged = canvas.grain.clump[patch.at]
     fine = canvas.grain.fine[patch.at]
-    away = np.sqrt(x * x + y * y) + 0.11 * ragged + 0.07 * fine
+    lobes = 0.09 * np.sin(3 * np.arctan2(y, x) + 40 * tree.tint[0]) + 0.06 * np.sin(
+        5 * np.arctan2(y, x) + 70 * tree.tint[1]
+    )
+    away = np.sqrt(x * x + y * y) + lobes + 0.13 * ragged + 0.12 * fine
     cover = np.clip((1 - away) * np.float32(r) + 0.5, 0, 1)
     towards = -np.array(canvas.look.sun) / (np.hypot(*canvas.look.sun) + 1e-6)
     facing = x * np.float32(towards[0]) + y * np.float32(towards[1])
-    light = (1.12 - 0.3 * away + 0.38 * facing) * (1 + 0.14 * fine + 0.1 * ragged)
+    light = (1.08 - 0.2 * away + 0.28 * facing) * (1 + 0.2 * fine + 0.14 * ragged)
     leafless = (tree.tint[0] * 97.0) % 1.0
     colour = _leaf(canvas, np.array([leafless], np.float32))[0] * np.array(tree.tint, np.float32)
     rgb = canvas.rgb[patch.at]

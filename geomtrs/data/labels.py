@@ -17,6 +17,7 @@ THINGS = (
     "aircraft", "solar", "pool", "landslide", "burnt", "ice", "palm", "town",
 )  # fmt: skip
 ANYTHING = len(THINGS)  # the code of "whatever changed", after the things
+UNLABELLED = len(THINGS) + 1  # things that no set labels and no picture here shows: whoever asks is answered nothing
 ABSENT, PRESENT, UNKNOWN = 0, 1, 2
 
 
@@ -48,14 +49,41 @@ _ROAD, _TREE, _WATER, _BUILDING, _SOLAR = (
 _WORLDCOVER = {1: "tree", 3: "grass", 4: "field", 5: "town", 6: "bare", 7: "water"}
 _WORLDCOVER_UNSURE = {"tree": (2, 8), "grass": (2, 8, 9), "field": (3, 2), "water": (8,), "bare": (10, 9, 3)}
 
+# Labels of crafted sets: 1 … 17 a thing is there, CRAFTED_NOT + 1 … that it is not, and nothing of the others.
+CRAFTED_NOT = 100
+_TOGETHER = (("pool", "water"), ("boat", "water"), ("car", "road"), ("palm", "tree"), ("landslide", "bare"))
+
+
+def _may_be(one: str, other: str) -> bool:
+    """Both may be said of one pixel."""
+    return "town" in (one, other) or (one, other) in _TOGETHER or (other, one) in _TOGETHER
+
+
+_CRAFTED = LabelRule(
+    dict(enumerate(THINGS, 1)),
+    {
+        thing: tuple(
+            value
+            for i, other in enumerate(THINGS, 1)
+            if other != thing
+            for value in ((CRAFTED_NOT + i, i) if _may_be(thing, other) else (CRAFTED_NOT + i,))
+        )
+        for thing in THINGS
+    },
+    (0, 255),
+)
+
 # Keys are set names, or set/prefix where parts of a set mean different things.
 RULES: Mapping[str, LabelRule] = {
     "amazon_forest": _TREE,
     "ca_pools": LabelRule({1: "pool"}),
+    "cabuar": LabelRule({1: "burnt"}),
     "cd_figures": LabelRule({3: "tree", 4: "water", 5: "building"}),
+    "chabud": LabelRule({1: "burnt"}),
     "cil_roads": _ROAD,
     "coast_water": _WATER,
     "drone_cars": LabelRule({1: "car"}),
+    "crafted": _CRAFTED,
     "dronedeploy": LabelRule({1: "building", 4: "water", 6: "car"}, ignore=(0, 255)),
     "dubai": LabelRule({1: "building", 2: "bare", 3: "road", 5: "water"}, ignore=(0, 255)),
     "epfl_roads": _ROAD,
@@ -105,12 +133,16 @@ RULES: Mapping[str, LabelRule] = {
 MASK_MEANS: Mapping[str, str] = {
     "levir_cd": "building",
     "levir_cd_more": "building",
+    "levir_cd_plus": "building",
+    "xview2": "building",
+    "bright": "building",
     "gz_cd": "building",
     "fotbcd": "building",
     "dsifn": "building",
     "dsifn_cities": "town",
     "cd_samples": "building",
     "airchange": "anything",
+    "oscd": "anything",
 }
 
 

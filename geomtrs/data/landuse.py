@@ -51,7 +51,7 @@ class Plot:
 
 ROOFS: tuple[Colour, ...] = (
     (0.56, 0.33, 0.24), (0.47, 0.27, 0.20), (0.62, 0.42, 0.30), (0.36, 0.34, 0.33), (0.27, 0.27, 0.29), (0.50, 0.46, 0.42),
-    (0.42, 0.36, 0.31), (0.66, 0.64, 0.61), (0.80, 0.79, 0.76), (0.34, 0.45, 0.40), (0.33, 0.42, 0.55), (0.58, 0.52, 0.44),
+    (0.42, 0.36, 0.31), (0.66, 0.64, 0.61), (0.80, 0.79, 0.76), (0.37, 0.43, 0.40), (0.38, 0.42, 0.48), (0.58, 0.52, 0.44),
 )  # fmt: skip
 _HALLS: tuple[Colour, ...] = (
     (0.82, 0.82, 0.81),
@@ -88,7 +88,7 @@ def draw_style(rng: np.random.Generator, climate: Climate) -> Style:
 
 
 def _near(rng: np.random.Generator, base: Colour, spread: float) -> Colour:
-    return colour(np.array(base) * rng.uniform(1 - 2 * spread, 1 + 2 * spread) + rng.normal(0, spread / 2, 3))
+    return colour(np.array(base) * rng.uniform(1 - 2 * spread, 1 + 2 * spread) + rng.normal(0, spread / 5, 3))
 
 
 def _tint(rng: np.random.Generator, spread: float = 0.1) -> Colour:
@@ -200,7 +200,7 @@ def _fill_lot(
     plot.lots.append(house)
     if rng.random() < style.pools:
         spot = beside(rng.uniform(-3, 3), size * rng.uniform(0.75, 0.95))
-        water = Box("pool", spot, (rng.uniform(6, 10), rng.uniform(3, 5)), angle, _near(rng, (0.30, 0.66, 0.70), 0.06))
+        water = Box("pool", spot, (rng.uniform(6, 10), rng.uniform(3, 5)), angle, _near(rng, (0.34, 0.57, 0.60), 0.06))
         plot.lots.append(
             [
                 Box(

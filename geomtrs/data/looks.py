@@ -95,13 +95,13 @@ def draw_look(rng: np.random.Generator, *, climate: Climate) -> Look:
     warm = rng.normal(0, 0.05)
     return Look(
         sun=(length * float(np.cos(azimuth)), length * float(np.sin(azimuth))),
-        shadow=float(rng.uniform(0.45, 0.82)),
+        shadow=float(rng.uniform(0.4, 0.7)),
         dryness=float(rng.beta(0.9, 1.3)),
         bare_branches=float(rng.beta(0.3, 0.9)) * climate.leafless,
         gain=colour(rng.uniform(0.78, 1.2) * np.array([1 + warm, 1 + rng.normal(0, 0.025), 1 - warm]), high=2.0),
         gamma=float(rng.uniform(0.8, 1.3)),
-        contrast=float(rng.uniform(0.85, 1.4)),
-        saturation=float(rng.uniform(0.45, 1.05)),
+        contrast=float(rng.uniform(0.85, 1.25)),
+        saturation=float(rng.uniform(0.4, 0.9)),
         haze=float(rng.beta(0.7, 5)),
         haze_colour=colour(np.array([0.66, 0.70, 0.74]) + rng.normal(0, 0.03, 3)),
         blur_px=float(rng.choice([rng.uniform(0.25, 0.6), rng.uniform(0.5, 1.3)])),

@@ -8,6 +8,7 @@ by two rules, one in training and one in evaluation; both are here, and what the
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import statistics as averages
 from collections import Counter
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from geomtrs.data.pictures import MaskKind, grey_of, kind_of, read_mask, read_picture, shape_of, truth_of
+from geomtrs.data.torchgeo import ensure_torchvision
 from geomtrs.errors import DataError, QueryError
 
 SENTENCE = "the changed area between the two images"  # of a pair without sentences of its own
@@ -146,11 +148,12 @@ def statistics(listing: Listing) -> Statistics:
 
 
 def dataset_base() -> type[object]:
-    """The class of torchgeo for data without geography where torchgeo can be imported, else that of torch."""
-    try:
-        from torchgeo.datasets import NonGeoDataset
-    except (ImportError, RuntimeError):  # the latter: a torchvision built for another torch
+    """The class of torchgeo for data without geography where torchgeo is installed, else that of torch."""
+    if importlib.util.find_spec("torchgeo") is None:
         return Dataset
+    ensure_torchvision()
+    from torchgeo.datasets import NonGeoDataset
+
     base: type[object] = NonGeoDataset
     return base
 
@@ -164,9 +167,10 @@ else:
 class ReferringPairs(_Base):
     """A split as a map-style data set; satellite tiles and street photographs alike, each at its own size.
 
-    An item has `image1` and `image2` (3, H, W) uint8, `mask` (H, W) uint8 of 0 and 1 where there is one, `sentence` and
-    `name`. Sizes differ between items: collate one at a time, or bring them to one size by `transforms`, which is
-    given the item. A file that cannot be read raises DataError when its item is asked for.
+    An item is as torchgeo's are: `image` (2, 3, H, W) float32 of 0 to 255, earlier and later, `mask` (1, H, W) int64 of
+    0 and 1 where there is one; and `sentence` and `name`. Sizes differ between items: collate one at a time, or bring
+    them to one size by `transforms`, which is given the item. A file that cannot be read, or of another size than its
+    pair, raises DataError when its item is asked for.
     """
 
     def __init__(
@@ -186,14 +190,16 @@ class ReferringPairs(_Base):
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         sample = self.listing.samples[index]
-        item: dict[str, Tensor | str] = {
-            "image1": torch.from_numpy(read_picture(sample.before)).permute(2, 0, 1).contiguous(),
-            "image2": torch.from_numpy(read_picture(sample.after)).permute(2, 0, 1).contiguous(),
-            "sentence": sample.sentence,
-            "name": sample.name,
-        }
+        before, after = read_picture(sample.before), read_picture(sample.after)
+        if before.shape != after.shape:
+            raise DataError(
+                sample.after, found="{1} × {0} px".format(*after.shape), wanted="{1} × {0} px".format(*before.shape),
+                remedy="bring the pair to one size",
+            )  # fmt: skip
+        image = torch.from_numpy(np.stack([before, after])).permute(0, 3, 1, 2).float()  # (2, 3, H, W)
+        item: dict[str, Tensor | str] = {"image": image, "sentence": sample.sentence, "name": sample.name}
         if sample.mask is not None:
-            item["mask"] = torch.from_numpy(read_mask(sample.mask).astype(np.uint8))
+            item["mask"] = torch.from_numpy(read_mask(sample.mask)[None].astype(np.int64))
         return item if self.transforms is None else self.transforms(item)
 
 

@@ -7,13 +7,15 @@ object a line (name, scene, gsd_m, split, direction, change_class, …).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from geomtrs.errors import DataError
 
 PLANES = ("A", "B", "mask", "labelA", "labelB")
 
@@ -52,14 +54,19 @@ class Pack:
 
 
 def read_folder(
-    root: Path, sets: Sequence[str] | None = None
+    root: Path, sets: Sequence[str] | None = None, *, val: Mapping[str, Collection[str]] | None = None
 ) -> Iterator[tuple[dict[str, object], dict[str, NDArray[np.uint8]]]]:
-    """Each sample's facts (its line of samples.jsonl, plus `set`) and its planes by name, set after set."""
+    """Each sample's facts (its line of samples.jsonl, plus `set`) and its planes by name, set after set.
+
+    val  the scenes of each set that are kept for validation, whatever samples.jsonl says; a set without any is trained
+    """
     for folder in sorted(p for p in root.iterdir() if (p / "samples.jsonl").exists()):
         if sets is not None and folder.name not in sets:
             continue
         for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines():
             facts = json.loads(line) | {"set": folder.name}
+            if val is not None:
+                facts["split"] = "val" if facts["scene"] in val.get(folder.name, ()) else "train"
             planes = {}
             for plane in PLANES:
                 suffix = ".webp" if plane in "AB" else ".png"
@@ -68,6 +75,19 @@ def read_folder(
                     image = Image.open(path).convert("RGB") if plane in "AB" else Image.open(path).convert("L")
                     planes[plane] = np.asarray(image)
             yield facts, planes
+
+
+def read_places(path: Path) -> dict[str, list[str]]:
+    """Set → scenes, of a JSON file; raises DataError where it is something else."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(scenes, list) for scenes in document.values()):
+            raise ValueError("no list of scenes")
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(
+            path, found=str(error), wanted='{"set": ["scene", …], …}', remedy="see configs/nano_val.json"
+        ) from error
+    return {str(name): [str(scene) for scene in scenes] for name, scenes in document.items()}
 
 
 def write_pack(folder: Path, samples: Iterator[tuple[dict[str, object], dict[str, NDArray[np.uint8]]]]) -> int:

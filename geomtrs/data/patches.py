@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, UNKNOWN
+from geomtrs.data.labels import ABSENT, PRESENT, UNKNOWN
 from geomtrs.grammar import Place
 
 PATCH_PX = 8
+# By 3 · the state at the date where a thing arrived + the state at the other: there and not there before, or not so.
+_ARRIVED = np.array([[ABSENT] * 3, [PRESENT, ABSENT, UNKNOWN], [UNKNOWN, ABSENT, UNKNOWN]], np.uint8).ravel()
 # A thing is nowhere where so much of the picture is known to be without it, and none is known to have it.
 NOWHERE = 0.98
 
@@ -54,8 +56,8 @@ def patches_of(state: States) -> Patches:
     """Where the state is PRESENT."""
     there, known = state == PRESENT, state != UNKNOWN
     if not there.any():  # of most things in most pictures
-        none = np.zeros(state.shape, np.int64)
-        return Patches(none, none[:0, 0], there[:0, 0], known, bool(known.all()), specks=False)
+        none = np.broadcast_to(np.int64(0), state.shape)  # a picture of zeros that takes no memory
+        return Patches(none, none[0, :0], there[0, :0], known, bool(known.all()), specks=False)
     labels, count = ndimage.label(there)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     large = areas >= PATCH_PX
@@ -64,9 +66,20 @@ def patches_of(state: States) -> Patches:
     labels = (np.cumsum(large) * large)[labels]
     cut = np.zeros(int(large.sum()), bool)
     if cut.size:
-        beyond = ndimage.binary_dilation(np.pad(state == UNKNOWN, 1, constant_values=True))[1:-1, 1:-1]
+        beyond = _beside(state == UNKNOWN)
         cut = np.bincount(labels[beyond], minlength=len(cut) + 1)[1:] > 0
     return Patches(labels, areas[large], cut, known & ~specks, bool(known.all()), bool(specks.any()))
+
+
+def _beside(where: Bool) -> Bool:
+    """(H, W), True at the picture's edge and next to where it is True, by slices: a quarter of ndimage's time."""
+    near = np.zeros_like(where)
+    near[[0, -1]] = near[:, [0, -1]] = True
+    near[1:] |= where[:-1]
+    near[:-1] |= where[1:]
+    near[:, 1:] |= where[:, :-1]
+    near[:, :-1] |= where[:, 1:]
+    return near
 
 
 def arrivals(there: States, other: States, still: Bool, about: Collection[int]) -> States:
@@ -75,11 +88,13 @@ def arrivals(there: States, other: States, still: Bool, about: Collection[int]) 
     still, about  as in `refer`
     """
     out = np.full_like(there, UNKNOWN)
-    out[(there == ABSENT) | (other == PRESENT)] = ABSENT
-    out[(there == PRESENT) & (other == ABSENT)] = PRESENT
-    labelled = ((there != UNKNOWN) | (other != UNKNOWN)).any((1, 2))
-    labelled[[thing for thing in about if thing != ANYTHING]] = True
-    out[labelled[:, None, None] & still] = ABSENT
+    quiet = bool(still.any())
+    for thing, (here, gone, answer) in enumerate(zip(there, other, out, strict=True)):
+        labelled = bool((here != UNKNOWN).any() or (gone != UNKNOWN).any())
+        if labelled:
+            answer[:] = _ARRIVED[3 * here + gone]
+        if quiet and (labelled or thing in about):
+            answer[still] = ABSENT
     return out
 
 

@@ -1,30 +1,17 @@
 """Phrases for what labels tell, in the right number: no word claims more than a label does.
 
-`expressions.py` has every way to ask; here are those that are true of anything with a thing's label (a shed is no
-house, a canal no lake, and no label says why or when), and what one patch and several patches are called.
+`expressions.py` says which of its sentences are told by any label of a thing; here is what one patch and several
+patches are called, and where they lie.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from geomtrs.data.expressions import NAMES, Expression, all_expressions
-from geomtrs.data.labels import ANYTHING, THINGS
+from geomtrs.data.expressions import TRUE_NAMES, Expression, all_expressions, in_number
 from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, write
 
-# Names that are true of all; "~" marks a mass noun, as in expressions.py.
-TRUE_NAMES: Mapping[str, tuple[str, ...]] = {
-    "building": ("buildings", "structures", "constructions"), "road": ("roads",),
-    "water": ("~water", "~open water", "~surface water"), "tree": ("trees", "~tree cover"),
-    "field": ("fields", "~farmland", "~cropland", "farm fields"), "grass": ("~grass", "~low vegetation"),
-    "bare": ("~bare ground", "~bare soil", "~bare land"), "car": ("cars", "vehicles"), "boat": ("boats", "vessels"),
-    "aircraft": ("planes", "airplanes", "aeroplanes"), "solar": ("solar panels", "photovoltaic panels"),
-    "pool": ("swimming pools", "pools"), "landslide": ("landslides", "slope failures"),
-    "burnt": ("burnt areas", "burned areas", "~burnt ground", "~scorched land"), "ice": ("~ice", "~ice cover"),
-    "palm": ("palm trees", "palms"), "town": ("built-up areas", "~built-up land", "~urban land"),
-}  # fmt: skip
 _UNITS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "building": (("building", "buildings"), ("structure", "structures")),
     "road": (("stretch of road", "stretches of road"),),
@@ -95,33 +82,13 @@ _AREAS = (("m²", 1.0, _ROUND), ("square metres", 1.0, _ROUND), ("square meters"
 _LEAST = (("over", False), ("larger than", False), ("of more than", False), ("of at least", True))
 _MOST = (("under", False), ("smaller than", False), ("of at most", True))
 
-# Claims that no label makes: why, when, how; and growth, which is a kind of its own.
-_UNTOLD = re.compile(
-    r"since last|tornado|earthquake|disaster|abandoned|overgrown|collaps|under construction|completed|recent|logg|"
-    r"grew|grown|expan|growth|shr[aiu]n|reced|advanced|retreat|rising|cultivated|sown|dug up|covered|lost to|sprawl|"
-    r"froze|every new|regrown|plant|parked|revegetated|eliminated|forestation|that exist|no longer exist|drained|green|"
-    r"^new construction$|wildfire|development|stripped|excavated|(?:ground|land) that w"
-)
-_BUILT_TWICE = re.compile(
-    r"(?=.*(?:urban land|built-up)).*(?:erect|constr|knock|torn|demoli|raz|destroy|put up|\bbuilt\b(?!-))"
-)
-_UPRIGHT = re.compile(r"erected|put up")  # buildings alone are
-_NATURE = ("water", "field", "grass", "bare", "landslide", "burnt", "ice")
-_NOT_OF_NATURE = re.compile(r"\badd|removed|taken away|missing|absent")  # nobody takes away a lake
-
 
 @cache
 def sayings() -> Mapping[tuple[int, str, int | None], tuple[Expression, ...]]:
     """By thing, direction and source: what expressions.py says and every label of the thing bears out."""
-    plain = [name.lstrip("~") for names in NAMES.values() for name in names]
-    name = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(plain, key=len, reverse=True)))})\b")
-    true = {name.lstrip("~") for names in TRUE_NAMES.values() for name in names}
     out: dict[tuple[int, str, int | None], list[Expression]] = {}
     for said in all_expressions():
-        thing = "" if said.thing == ANYTHING else THINGS[said.thing]
-        odd = _NOT_OF_NATURE.search(said.text) if thing in _NATURE else _BUILT_TWICE.search(said.text)
-        odd = odd or (_UPRIGHT.search(said.text) if thing != "building" else None)
-        if not odd and not _UNTOLD.search(said.text) and said.text not in plain and {*name.findall(said.text)} <= true:
+        if said.told:
             out.setdefault((said.thing, said.direction, said.source), []).append(said)
     return {key: tuple(said) for key, said in out.items()}
 
@@ -145,13 +112,6 @@ def phrases(thing: str, direction: str, *, one: bool, measured: bool, tail: str 
     for noun in nouns:
         out += [f"{noun.lstrip('~')} {middle} {in_number(clause, one=one or noun[0] == '~')} {tail}" for clause in that]
     return [" ".join(text.split()) for text in out]
-
-
-def in_number(clause: str, *, one: bool) -> str:
-    """The clause with its verbs in the singular or plural."""
-    return clause.format(
-        **{"was": "was", "is": "is", "has": "has"} if one else {"was": "were", "is": "are", "has": "have"}
-    )
 
 
 def both(first: str, second: str, direction: str) -> list[str]:

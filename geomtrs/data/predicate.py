@@ -88,27 +88,31 @@ def holds(
 
 def _patches(where: _Bool) -> list[_Patch]:
     """Rows and columns of the pixels of each 4-connected piece, by a graph of neighbours."""
-    rows, columns = np.nonzero(where)
-    if not len(rows):
+    lines = np.flatnonzero(where.any(1))
+    if not len(lines):
         return []
-    number = np.full(where.shape, -1)
+    top = int(lines[0])
+    where = where[top : lines[-1] + 1]
+    rows, columns = np.nonzero(where)
+    number = np.empty(where.shape, np.int32)
     number[where] = np.arange(len(rows))
-    down, across = (
-        np.stack([a.ravel(), b.ravel()]) for a, b in ((number[1:], number[:-1]), (number[:, 1:], number[:, :-1]))
-    )
-    first, second = (edges := np.concatenate([down, across], axis=1))[:, (edges >= 0).all(0)]
-    graph = coo_array((np.ones(len(first)), (first, second)), (len(rows), len(rows)))
+    down, across = where[1:] & where[:-1], where[:, 1:] & where[:, :-1]
+    first = np.concatenate([number[1:][down], number[:, 1:][across]])
+    second = np.concatenate([number[:-1][down], number[:, :-1][across]])
+    graph = coo_array((np.ones(len(first), np.int8), (first, second)), (len(rows), len(rows)))
     _, piece = connected_components(graph, directed=False)
+    rows += top
     order = np.argsort(piece, kind="stable")
     ends = np.cumsum(np.bincount(piece))[:-1]
     return list(zip(np.split(rows[order], ends), np.split(columns[order], ends), strict=True))
 
 
-def _without_specks(yes: _Bool, no: _Bool) -> _Judged:
-    mask = np.zeros_like(yes)
-    for patch in _patches(yes):
-        mask[patch] = len(patch[0]) >= 8
-    return mask, mask | no
+def _without_specks(yes: _Bool, no: _Bool) -> tuple[_Bool, _Bool, list[_Patch]]:
+    """As _Judged, with the patches that are no specks."""
+    mask, patches = np.zeros_like(yes), [patch for patch in _patches(yes) if len(patch[0]) >= 8]
+    for patch in patches:
+        mask[patch] = True
+    return mask, mask | no, patches
 
 
 def _kept(yes: _Bool, no: _Bool, part: ScenePart, gsd_m: float | None) -> _Judged:
@@ -117,8 +121,7 @@ def _kept(yes: _Bool, no: _Bool, part: ScenePart, gsd_m: float | None) -> _Judge
     Four fifths of a patch in a place are in it, a fifth is not. A patch at the picture's edge, or at pixels not known,
     may be larger than it looks. A rank or a number is told only where every pixel is.
     """
-    mask, known = _without_specks(yes, no)
-    patches = [patch for patch in _patches(yes) if len(patch[0]) >= 8]
+    mask, known, patches = _without_specks(yes, no)
     left = []
     for patch in patches:
         verdicts = [_in_place(patch, part.place, yes.shape)] if part.place else []
@@ -162,9 +165,9 @@ def _in_size(patch: _Patch, part: ScenePart, area_m2: float, told: _Bool) -> int
 def _beside(yes: _Bool, no: _Bool, other: _States, gsd_m: float | None) -> _Judged:
     """Patches with the other thing within 6 m and 2 pixels (3 pixels without metres); beyond three times that not."""
     near = max(2.0, 6 / gsd_m) if gsd_m else 3.0
-    mask, known = _without_specks(yes, no)
+    mask, known, patches = _without_specks(yes, no)
     there, perhaps = (np.argwhere(where) for where in (other == PRESENT, other != ABSENT))
-    for patch in _patches(yes):
+    for patch in patches:
         points = np.stack(patch, axis=1)
         away = cKDTree(there).query(points)[0].min() if len(there) else np.inf
         mask[patch] &= bool(away <= near)

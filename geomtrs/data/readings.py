@@ -28,7 +28,7 @@ _CHANGED = re.compile(
     r"\b(?:chang(?:e|es|ed)|altered|modified|differen(?:t|ces?)|(?:appear|add)ed or (?:disappear|remov)ed)\b"
 )
 _GONE = re.compile(
-    r"\b(?:disappear(?:ed|ance)?|vanished|removed|lost|loss|gone|no longer there|missing|former|taken away|demolished|"
+    r"\b(?:disappear(?:ed|ance)?|vanished|removed|lost|loss|gone|no longer (?:there|exists?)|missing|former|demolished|"
     r"demolition|destroyed|torn (?:down|up)|knocked down|razed|felled|cut(?: down)?|cleared|dried up|fell dry|"
     r"filled in|emerged from|(?:drove|moved|sailed|flew) away|left|departed|dismantled|melted|recovery after|"
     r"there before but not now|only in the (?:earlier|first))\b"
@@ -44,12 +44,12 @@ _SHRUNK = re.compile(r"\b(?:shrunk|shrank|receded)\b")
 _SOURCE_FIRST = re.compile(
     r"\b(?:replaced by|became|(?:turned|transformed) into|converted to|gave way to|from (?=.* to ))"
 )
-_SOURCE_LAST = re.compile(r"\b(?:where there (?:was|were)|took the place of|on former|that replaced)\b")
+_SOURCE_LAST = re.compile(r"\b(?:where there (?:was|were)|took the place of|on(?: former)?|that replaced)\b")
 _BESIDE = re.compile(r" (?:beside|next to|along|at) (?:the |a )?(?P<other>[a-z]+)(?:'s edge)?$")
 # What says nothing by itself. "Not" is none of them, nor is any word that would narrow what is asked for.
 _PLAIN = re.compile(
-    r"\b(?:an?|all|am|and|any|anything|areas?|are|at|before|between|bodies|body|both|dates|did|earlier|every|everything|find|"
-    r"first|for|from|has|have|highlight|i|images?|in|is|land|later|looking|mark|map|me|now|of|patch|patches|please|present|"
+    r"\b(?:an?|all|am|and|any|anything|areas?|are|at|before|between|bodies|body|both|dates|did|earlier|every|everything|exists?|"
+    r"find|first|for|from|has|have|highlight|i|images?|in|is|land|later|looking|mark|map|me|now|of|patch|patches|please|present|"
     r"second|segment|show|since|something|stretch|stretches|that|the|then|there|to|two|visible|was|were|what|where|which)\b"
 )
 

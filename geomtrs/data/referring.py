@@ -7,6 +7,7 @@ A sentence is only as true as its labels: where they leave open whether it holds
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -43,8 +44,8 @@ _MEANINGS: tuple[tuple[int, Direction], ...] = (
     *((t, d) for t in range(len(THINGS)) for d in _OPPOSITE),
     (ANYTHING, "changed"),
 )
-_ALL = re.compile(r"^(?:show me )?all\b")
-_ASKED = re.compile(r"^(?:find|show|where|which|highlight)\b")
+_SAID: tuple[Kind, ...] = ("direction", "all-of-a-kind", "changed", "from-to", "absent")
+_ALL = re.compile(r"^(?:show me )?(?:all|every)\b")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Referring:
     part    what `grammar.read` takes out of the sentence
     held_out  its surface form is for the paraphrase test: by the words the model is asked, without opener
     swapped_empty  a directed sentence, known to hold nowhere when the dates are swapped
+    twin    the same meaning in a surface form that is held out where this one is not, or the other way; None = no such
     """
 
     sentence: str
@@ -68,6 +70,7 @@ class Referring:
     part: ScenePart = field(default_factory=ScenePart)
     held_out: bool = False
     swapped_empty: bool = False
+    twin: str | None = None
 
 
 class _Pair:
@@ -338,7 +341,7 @@ def _absent(pair: _Pair, wanted: int, said: set[str]) -> list[Referring]:
 def _spoken(said: Referring, rng: np.random.Generator, *, typos: bool) -> Referring:
     """As somebody would type it: with an opener at times, and now and then a slip in a word that the grammar leaves."""
     opener = int(rng.integers(1024))
-    text = said.sentence if _ASKED.match(said.sentence) else spoken(said.sentence, opener)
+    text, twin = spoken(said.sentence, opener), _twin(said)
     words = text.split()
     for i, slip in enumerate(rng.random(len(words)) < TYPOS) if typos else ():
         if slip and len(words[i]) > 3:
@@ -347,4 +350,14 @@ def _spoken(said: Referring, rng: np.random.Generator, *, typos: bool) -> Referr
             slipped = " ".join([*words[:i], word, *words[i + 1 :]])
             text = slipped if read(slipped)[1] == said.part else text
             words = text.split()
-    return replace(said, sentence=text if read(text)[1] == said.part else said.sentence)
+    text = text if read(text)[1] == said.part else said.sentence
+    return replace(said, sentence=text, twin=None if twin is None else spoken(twin, opener))
+
+
+def _twin(said: Referring) -> str | None:
+    """Of sentences that are wholly a saying: those with words about the scene have no others of their meaning."""
+    if said.kind not in _SAID:
+        return None
+    forms = [e.text for e in sayings()[said.thing, said.direction, said.source] if e.held_out != said.held_out]
+    # By the words and not by the generator, whose draws make the sentences themselves.
+    return forms[zlib.crc32(said.sentence.encode()) % len(forms)] if forms else None

@@ -107,7 +107,7 @@ def draw_scene(rng: np.random.Generator, shape: tuple[int, int], *, gsd_m: float
     shape   (H, W) pixels
     gsd_m   metres per pixel, 0.1 to 10; things have their size in metres
 
-    Raises ValueError for an empty shape or a gsd_m outside that range. 0.1 s for 256² and 5 s for 2048² on one core.
+    Raises ValueError for an empty shape or a gsd_m outside that range. 0.1 s for 256² and 6 s for 2048² on one core.
     """
     if min(shape) < 1 or not _GSD_RANGE_M[0] <= gsd_m <= _GSD_RANGE_M[1]:
         raise ValueError(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES, SENTENCES, Rule, read_split
 from geomtrs.data.pictures import read_picture
+from geomtrs.data.whole import whole_folder
 from geomtrs.errors import DataError
 
 # What Windows, macOS and Linux all take as the name of a file.
@@ -43,14 +44,9 @@ def write_split(folder: Path, triplets: Iterable[Triplet]) -> int:
     Everything is written beside `folder`, listed again by both rules, then renamed. Raises DataError where `folder`
     holds something, a name cannot be that of a file, or pictures and masks do not fit; nothing is left behind then.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(folder, found="something there", wanted="a new folder", remedy="name another, or move it away")
-    folder = folder.absolute()
-    temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with whole_folder(folder) as temporary:
         for name in ("A", "B", "masks", SENTENCES):
-            (temporary / name).mkdir(parents=True)
+            (temporary / name).mkdir()
         count = _write(temporary, triplets)
         for rule in Rule:
             listing = read_split(temporary, rule=rule)
@@ -59,11 +55,6 @@ def write_split(folder: Path, triplets: Iterable[Triplet]) -> int:
                     folder, found=f"{len(listing.samples)} samples by the rule of {rule}", wanted=f"{count} as written",
                     remedy="check the disk, then write again",
                 )  # fmt: skip
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return count
 
 

@@ -21,11 +21,17 @@ from geomtrs.data.referring import Referring, refer, shuffled
 # Things that no pair of these sets shows, though none is labelled for them; left out where they may.
 _NEVER_SHOWN = ("aircraft", "ice", "landslide", "burnt")
 _MAY_SHOW: Mapping[str, tuple[str, ...]] = {
+    "crafted": _NEVER_SHOWN,
     "kahramanmaras_quake": ("landslide",),
     "karabuk_fires": ("landslide", "burnt"),
     "river_floods": ("landslide", "burnt"),
     "timelapse_weak": _NEVER_SHOWN,
     "xbd_guatemala": ("landslide", "burnt"),
+    "xview2": ("landslide", "burnt"),
+    "bright": ("landslide", "burnt"),
+    "cabuar": ("landslide", "burnt"),
+    "chabud": ("landslide", "burnt"),
+    "oscd": ("aircraft",),
     "airchange": ("burnt",),
     "drawn": ("aircraft", "ice", "landslide", "burnt"),
 }
@@ -70,7 +76,7 @@ def cases(
             yield Case(
                 before, after, one.sentence, one.mask, one.known, sample.set, sample.scene, one.kind,
                 gsd_m=sample.gsd_m, thing="anything" if one.thing == ANYTHING else THINGS[one.thing],
-                direction=one.direction, held_out=one.held_out, swapped_empty=one.swapped_empty,
+                direction=one.direction, held_out=one.held_out, swapped_empty=one.swapped_empty, twin=one.twin,
             )  # fmt: skip
 
 

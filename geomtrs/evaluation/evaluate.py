@@ -8,6 +8,7 @@ from pathlib import Path
 
 from geomtrs.device import choose
 from geomtrs.errors import DataError, QueryError
+from geomtrs.evaluation.classes import class_rows, class_tables
 from geomtrs.evaluation.controls import NAMES as CONTROLS
 from geomtrs.evaluation.controls import load_control
 from geomtrs.evaluation.gallery import Gallery
@@ -33,19 +34,23 @@ def evaluate(
     out: Path,
     *,
     threshold: float = 0.5,
+    tiled_px: int | None = None,
     limit: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Measures, tuple[Path, ...]]:
     """All measures of the model on the source, and the files of the report that were written to `out`.
 
+    tiled_px  pictures larger than this are asked once more, in tiles of so many pixels
     limit  only the first sentences
     seed   draws the places of the intervals and the cases that are shown
 
     Raises DataError where no case has a known pixel.
     """
     gallery = Gallery(seed)
-    measures = _measured(model, source, gallery, threshold=threshold, limit=limit, seed=seed, progress=progress)
+    measures = _measured(
+        model, source, gallery, threshold=threshold, tiled_px=tiled_px, limit=limit, seed=seed, progress=progress
+    )
     facts = _facts(model, source, limit) | {"threshold": threshold, "seed": seed}
     return measures, write_report(out, measures, gallery, facts, title=f"{model.name} on {source.name}")
 
@@ -65,6 +70,24 @@ def evaluate_by_protocol(
     return table, write_tables(out, document, [table], facts, title=f"{model.name} on {source.name}")
 
 
+def evaluate_by_class(
+    model: ChangeModel, source: Source, out: Path, *, seed: int = 0, progress: Progress | None = None
+) -> tuple[tuple[Table, ...], tuple[Path, ...]]:
+    """Each class of each set on all tiles, and its files in `out`; raises QueryError where the source has no labels.
+
+    seed  draws the places of the intervals
+    """
+    if source.pack is None:
+        raise QueryError(
+            "--classes", found=f"{source.name}, a split of MTRefSeg-21K", wanted="labelled sets",
+            remedy="leave --classes out",
+        )  # fmt: skip
+    rows = class_rows(model, source.pack, split=source.split, sets=source.sets, seed=seed, progress=progress)
+    tables, facts = class_tables(rows), _facts(model, source, None) | {"seed": seed}
+    document = {**facts, "classes": [finite(row) for row in rows]}
+    return tables, write_tables(out, document, tables, facts, title=f"{model.name} on {source.name} by class")
+
+
 def bench(
     models: Sequence[tuple[str, ChangeModel]],
     source: Source,
@@ -75,10 +98,7 @@ def bench(
     progress: Progress | None = None,
 ) -> tuple[Table, tuple[Path, ...]]:
     """All models on the same cases in one table, by the names they are given, and its files in `out`."""
-    found = {
-        name: _measured(model, source, None, threshold=0.5, limit=limit, seed=seed, progress=progress)
-        for name, model in models
-    }
+    found = {name: _measured(model, source, None, limit=limit, seed=seed, progress=progress) for name, model in models}
     facts = {"data": source.name, "limit": limit, "seed": seed}
     hashes = {name: model.weights_hash for name, model in models}
     document = {**facts, "weights_hashes": hashes, "measures": {name: one.to_dict() for name, one in found.items()}}
@@ -91,14 +111,16 @@ def _measured(
     source: Source,
     gallery: Gallery | None,
     *,
-    threshold: float,
+    threshold: float = 0.5,
+    tiled_px: int | None = None,
     limit: int | None,
     seed: int,
     progress: Progress | None,
 ) -> Measures:
-    measures = measure(
-        _outcomes(model, source, gallery, threshold=threshold, limit=limit, progress=progress), seed=seed
-    )
+    outcomes = _outcomes(
+        model, source, gallery, threshold=threshold, tiled_px=tiled_px, limit=limit, progress=progress
+    )  # fmt: skip
+    measures = measure(outcomes, seed=seed)
     if measures is None:
         raise DataError(
             source.name,
@@ -115,11 +137,13 @@ def _outcomes(
     gallery: Gallery | None,
     *,
     threshold: float,
+    tiled_px: int | None,
     limit: int | None,
     progress: Progress | None,
 ) -> Iterator[Outcome]:
     """A pair at a time: pixels are let go as soon as they are counted."""
-    answered = answers(model, islice(source.cases(), limit), threshold=threshold, progress=progress)
+    cases = islice(source.cases(), limit)
+    answered = answers(model, cases, threshold=threshold, tiled_px=tiled_px, progress=progress)
     for _, group in groupby(answered, key=lambda one: one.pair):
         of_pair = list(group)
         for place, one in enumerate(of_pair):

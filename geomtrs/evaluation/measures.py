@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from geomtrs.evaluation.metrics import PRECISION_AT, Sample, Score, bootstrap_interval, compare, score
+from geomtrs.evaluation.metrics import PRECISION_AT, Sample, Score, bootstrap_interval, compare, ratio_interval, score
 from geomtrs.evaluation.runner import Answered
 from geomtrs.query import Query
 
@@ -31,6 +31,8 @@ class Outcome:
     swapped_px      known pixels that the swapped order was answered with; None where it was not asked
     other_iou       IoU of the answer to another true sentence of the pair with this one's truth; None without such
     other_truth     IoU of that sentence's truth with this one's: what other_iou would be of a perfect model
+    twin_iou        IoU of the answer to the same meaning in the other kind of words; None where the case has no twin
+    tiled_iou       IoU of the answer of the picture in tiles; None where it was not cut
     bins            (3, BINS) of the pixels' probability: how many, sum of probability, how many hold; None where
                     words about the scene were applied after the model
     """
@@ -51,6 +53,8 @@ class Outcome:
     swapped_px: int | None
     other_iou: float | None
     other_truth: float | None
+    twin_iou: float | None
+    tiled_iou: float | None
     bins: NDArray[np.float64] | None
 
     @property
@@ -118,16 +122,22 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Predicted over true area of a thing; None where there is none in truth."""
+    """Predicted over true area of a thing; None where there is none in truth. Low and high are over places."""
 
     thing: str
     cases: int
     ratio: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Everything that is told of a model on some cases; a measure that no case asks for has no value."""
+    """Everything that is told of a model on some cases; a measure that no case asks for has no value.
+
+    held_out, seen  of cases that have a twin: mIoU of the form that training has not seen, and of the other
+    whole, tiled    of pictures that were cut into tiles: mIoU of them whole, and in tiles
+    """
 
     pairs: int
     unlabelled: int  # cases without a known pixel; they count nowhere
@@ -145,21 +155,17 @@ class Measures:
     false_polygons: Rate
     held_out: Mean
     seen: Mean
+    paraphrase_gap: Mean
+    whole: Mean
+    tiled: Mean
+    tiling_gap: Mean
     pixels: Calibration
     existence: Calibration
     areas: tuple[Area, ...]
 
-    @property
-    def paraphrase_gap(self) -> float | None:
-        """Of words kept out of training the mIoU, less that of words in it."""
-        if self.held_out.value is None or self.seen.value is None:
-            return None
-        return self.held_out.value - self.seen.value
-
     def to_dict(self) -> dict[str, object]:
         """As JSON takes it; what is not a number is null."""
-        gap = {"paraphrase_gap": self.paraphrase_gap, "precision_at": list(PRECISION_AT)}
-        return {key: finite(value) for key, value in (asdict(self) | gap).items()}
+        return {key: finite(value) for key, value in (asdict(self) | {"precision_at": list(PRECISION_AT)}).items()}
 
 
 def outcome(of_pair: Sequence[Answered], place: int) -> Outcome:
@@ -169,6 +175,10 @@ def outcome(of_pair: Sequence[Answered], place: int) -> Outcome:
     truth = case.mask[known]
     found = compare(one.mask[known], truth)
     other = _another(of_pair, place)
+
+    def iou_of(mask: NDArray[np.bool_] | None) -> float | None:
+        return None if mask is None else float(compare(mask[known], truth).iou)
+
     return Outcome(
         sentence=case.sentence,
         set=case.set,
@@ -184,8 +194,10 @@ def outcome(of_pair: Sequence[Answered], place: int) -> Outcome:
         seconds=one.seconds,
         false_polygons=0 if found.target else int(ndimage.label(one.mask & known)[1]),
         swapped_px=None if one.swapped is None else int(np.count_nonzero(one.swapped & known)),
-        other_iou=None if other is None else float(compare(other.mask[known], truth).iou),
-        other_truth=None if other is None else float(compare(other.case.mask[known], truth).iou),
+        other_iou=iou_of(None if other is None else other.mask),
+        other_truth=iou_of(None if other is None else other.case.mask),
+        twin_iou=iou_of(one.twin),
+        tiled_iou=iou_of(one.tiled),
         bins=None if Query(case.sentence).scene_part else reliability(one.probability[known], truth),
     )
 
@@ -207,7 +219,14 @@ def measure(found: Iterable[Outcome], *, seed: int = 0) -> Measures | None:
     absent = [row for row in rows if row.absent]
     swapped = [row for row in rows if row.swapped_px is not None]
     told_apart = [row for row in present if row.other_iou is not None]
-    held_out, seen = _paraphrases(rows)
+    twins = [row for row in rows if row.twin_iou is not None]
+    cut = [row for row in rows if row.tiled_iou is not None]
+
+    def forms(row: Outcome) -> tuple[float, float]:
+        """Held out, seen."""
+        both = row.iou, row.twin_iou or 0.0
+        return both if row.held_out else both[::-1]
+
     asked = [row for row in rows if row.bins is not None]
     return Measures(
         pairs=len({row.pair for row in rows}),
@@ -228,15 +247,19 @@ def measure(found: Iterable[Outcome], *, seed: int = 0) -> Measures | None:
         false_polygons=poisson_rate(
             sum(row.false_polygons for row in absent), sum(row.known_px for row in absent) / TILE_PX
         ),
-        held_out=mean(held_out, lambda row: row.iou),
-        seen=mean(seen, lambda row: row.iou),
+        held_out=mean(twins, lambda row: forms(row)[0]),
+        seen=mean(twins, lambda row: forms(row)[1]),
+        paraphrase_gap=mean(twins, lambda row: forms(row)[0] - forms(row)[1]),
+        whole=mean(cut, lambda row: row.iou),
+        tiled=mean(cut, lambda row: row.tiled_iou or 0.0),
+        tiling_gap=mean(cut, lambda row: (row.tiled_iou or 0.0) - row.iou),
         pixels=calibration(np.sum([row.bins for row in asked if row.bins is not None], axis=0) if asked else None),
         existence=calibration(
             reliability(np.array([row.existence for row in asked]), np.array([not row.absent for row in asked]))
             if asked
             else None
         ),
-        areas=tuple(_area(name, some) for name, some in _by(rows, lambda row: row.thing or "") if name),
+        areas=tuple(_area(name, some, seed) for name, some in _by(rows, lambda row: row.thing or "") if name),
     )
 
 
@@ -298,13 +321,6 @@ def _another(of_pair: Sequence[Answered], place: int) -> Answered | None:
     return None
 
 
-def _paraphrases(rows: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-    """Cases of new surface forms and of others, of the kinds that have both: kinds differ in how hard they are."""
-    both = {row.kind for row in rows if row.held_out} & {row.kind for row in rows if not row.held_out}
-    compared = [row for row in rows if row.kind in both]
-    return [row for row in compared if row.held_out], [row for row in compared if not row.held_out]
-
-
 def _mean(values: Sequence[float], places: Sequence[str], seed: int) -> Mean:
     count = len(set(places))
     if not values:
@@ -329,11 +345,15 @@ def _false_area(absent: Sequence[Outcome]) -> float | None:
     return sum(marked * pixel for marked, _, pixel in placed) / (ground / 1e6) if ground else None
 
 
-def _area(name: str, rows: Sequence[Outcome]) -> Area:
+def _area(name: str, rows: Sequence[Outcome], seed: int) -> Area:
     # Pixels of different size do not add up: in m² where all are known, else in pixels.
     metres = all(row.gsd_m for row in rows)
     true, said = (
-        math.fsum(getattr(row.sample, which) * ((row.gsd_m or 1.0) ** 2 if metres else 1.0) for row in rows)
+        [getattr(row.sample, which) * ((row.gsd_m or 1.0) ** 2 if metres else 1.0) for row in rows]
         for which in ("target", "predicted")
     )
-    return Area(name, len(rows), said / true if true else None)
+    if not any(true):
+        return Area(name, len(rows), None)
+    places = [row.place for row in rows]
+    between = ratio_interval(said, true, places, seed=seed) if len(set(places)) >= FEW_PLACES else (None, None)
+    return Area(name, len(rows), math.fsum(said) / math.fsum(true), *between)

@@ -98,26 +98,36 @@ def bootstrap_interval(
     (nan, nan) where all samples are of one place, which tells nothing of others. Raises ValueError where there is no
     sample, or another number of places than of values.
     """
-    known = np.asarray(values, np.float64)
-    if known.shape != (len(places),) or not known.size:
-        raise ValueError(f"found values of shape {known.shape} and {len(places)} places; wanted one place for each")
+    return ratio_interval(values, np.ones(len(places)), places, seed=seed, level=level)
+
+
+def ratio_interval(
+    parts: ArrayLike, wholes: ArrayLike, places: Sequence[Hashable], *, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """As `bootstrap_interval`, of sum(parts) / sum(wholes), both (N,): of a share of pixels, or of an area to another.
+
+    Draws whose wholes are nothing are left out.
+    """
+    above, below = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
+    if not above.shape == below.shape == (len(places),) or not above.size:
+        raise ValueError(f"found values of shape {above.shape} and {len(places)} places; wanted one place for each")
     numbers: dict[Hashable, int] = {}
     place = np.array([numbers.setdefault(p, len(numbers)) for p in places])
     if len(numbers) == 1:
         return float("nan"), float("nan")
-    sums = np.zeros(len(numbers))
-    np.add.at(sums, place, known)
-    means = _resampled_means(sums, np.bincount(place), np.random.default_rng(seed))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    sums, counts = (np.bincount(place, x, len(numbers)).astype(np.float64) for x in (above, below))
+    means = _resampled_means(sums, counts, np.random.default_rng(seed))
+    low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def _resampled_means(
-    sums: NDArray[np.float64], counts: NDArray[np.intp], generator: np.random.Generator
+    sums: NDArray[np.float64], counts: NDArray[np.float64], generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Means of all samples of as many places as there are, each place drawn anew."""
-    means = np.empty(RESAMPLES)
+    """Means of all samples of as many places as there are, each place drawn anew; nan where nothing is counted."""
+    means = np.full(RESAMPLES, np.nan)
     for i in range(RESAMPLES):
         drawn = generator.integers(len(sums), size=len(sums))
-        means[i] = sums[drawn].sum() / counts[drawn].sum()
+        if whole := counts[drawn].sum():
+            means[i] = sums[drawn].sum() / whole
     return means

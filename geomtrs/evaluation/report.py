@@ -91,9 +91,12 @@ def tables(measures: Measures) -> tuple[Table, ...]:
             [
                 Table(
                     "Area",
-                    "Predicted over true area of all cases of a thing.",
-                    ("thing", "predicted / true", "cases"),
-                    tuple((area.thing, _number(area.ratio), str(area.cases)) for area in measures.areas),
+                    "Predicted over true area of all cases of a thing; interval over places.",
+                    ("thing", "predicted / true", "95 %", "cases"),
+                    tuple(
+                        (area.thing, _number(area.ratio), _between(area.low, area.high), str(area.cases))
+                        for area in measures.areas
+                    ),
                 )
             ]
             if measures.areas
@@ -117,7 +120,7 @@ def bench_table(rows: Mapping[str, Measures]) -> Table:
                 _percent(target.score.precision[0] if target else None),
                 *(_percent(mean.value) for mean in (measures.swap, measures.sentence, measures.absence)),
                 _percent(measures.swapped_empty.value),
-                _percent(measures.paraphrase_gap),
+                _percent(measures.paraphrase_gap.value),
                 _number(measures.pixels.ece, 3),
                 f"{measures.seconds_per_pair:.2f}",
             )
@@ -238,13 +241,21 @@ def _questions(measures: Measures) -> tuple[tuple[str, ...], ...]:
         ("swapped order answered empty", measures.swapped_empty),
         (f"sentence score: mIoU less that with another true sentence{best}", measures.sentence),
         ("absent things answered empty", measures.absence),
-        ("mIoU of sentences whose words were in training", measures.seen),
-        ("mIoU of sentences whose words were kept out of it", measures.held_out),
+        ("mIoU of words that training has seen, where the pair was asked the same in others too", measures.seen),
+        ("mIoU of those others, kept out of training: same pairs, same meaning", measures.held_out),
+        ("paraphrase gap: the latter less the former, case by case", measures.paraphrase_gap),
+        *(
+            (
+                ("mIoU of whole pictures that were cut into tiles too", measures.whole),
+                ("tiled less whole, case by case", measures.tiling_gap),
+            )
+            if measures.tiled.cases
+            else ()
+        ),
     )
     rows = [(name, _percent(mean.value), _interval(mean), str(mean.cases)) for name, mean in means]
-    rows.append(("paraphrase gap: the latter less the former", _percent(measures.paraphrase_gap), "", ""))
     rows.append(("false area where nothing is, m² per km²", _number(measures.false_m2_per_km2, 0), "", ""))
-    between = "" if polygons.low is None else f"{_number(polygons.low)} to {_number(polygons.high)}"
+    between = "" if polygons.low is None else _between(polygons.low, polygons.high)
     name = "false polygons where nothing is, per 512 × 512 px"
     rows.append((name, _number(polygons.value), between, str(measures.absence.cases)))
     for name, found in (("pixels", measures.pixels), ("existence", measures.existence)):
@@ -259,6 +270,10 @@ def _percent(value: float | None) -> str:
 
 def _number(value: float | None, places: int = 2) -> str:
     return "–" if value is None else f"{value:,.{places}f}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "too few" if low is None or high is None else f"{_number(low)} to {_number(high)}"
 
 
 def _interval(mean: Mean) -> str:

@@ -24,6 +24,7 @@ LARGEST_PX = 2048  # of a picture's side that a model is given whole
 SENTENCES_AT_ONCE = 16  # so that memory follows the picture, not the number of its sentences
 STRIDE = 32  # parts of a large picture begin on multiples of it, as the product's reads do
 
+Bool = NDArray[np.bool_]
 Progress = Callable[[int, int], None]  # sentences and pairs answered so far
 
 
@@ -36,6 +37,8 @@ class Answered:
     existence    of the sentence anywhere in the picture
     mask         (H, W), the answer: probability at the threshold, of that what words about the scene leave
     swapped      (H, W), the answer with the dates swapped; None unless the case says that nothing is right then
+    twin         (H, W), the answer to the case's twin; None where it has none
+    tiled        (H, W), the answer of the picture cut into tiles; None where that was not asked
     seconds      of the model for this sentence, and its share of what serves the whole pair
     """
 
@@ -46,15 +49,23 @@ class Answered:
     mask: NDArray[np.bool_]
     swapped: NDArray[np.bool_] | None
     seconds: float
+    twin: NDArray[np.bool_] | None = None
+    tiled: NDArray[np.bool_] | None = None
 
 
 def answers(
-    model: ChangeModel, cases: Iterable[Case], *, threshold: float = 0.5, progress: Progress | None = None
+    model: ChangeModel,
+    cases: Iterable[Case],
+    *,
+    threshold: float = 0.5,
+    tiled_px: int | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Answered]:
     """Each case answered, in order; the pictures of a pair are looked at once for all its consecutive sentences.
 
     Directional cases are asked of the swapped dates too. Pictures larger than LARGEST_PX are cut, with the model's
-    halo around each part; padding a smaller one to what the model wants is the model's own affair.
+    halo around each part; padding a smaller one to what the model wants is the model's own affair. With `tiled_px`
+    larger pictures are asked once more, in such parts.
     """
     done = 0
     for number, group in enumerate(pairs(cases)):
@@ -63,16 +74,23 @@ def answers(
         probability, existence = _ask(model, group[0].before, group[0].after, queries)
         swapped = _swapped(model, group, queries)
         seconds = (time.perf_counter() - begun) / len(group)
+        twins = _twins(model, group)
+        tiled = _tiled(model, group[0], queries, tiled_px)
         for i, (case, query) in enumerate(zip(group, queries, strict=True)):
-            back = swapped.get(i)
+
+            def answer(found: NDArray[np.float32] | None, query: Query = query, case: Case = case) -> Bool | None:
+                return None if found is None else said(found, query.scene_part, threshold=threshold, gsd_m=case.gsd_m)
+
             yield Answered(
                 case=case,
                 pair=number,
                 probability=probability[i],
                 existence=float(existence[i]),
                 mask=said(probability[i], query.scene_part, threshold=threshold, gsd_m=case.gsd_m),
-                swapped=None if back is None else said(back, query.scene_part, threshold=threshold, gsd_m=case.gsd_m),
+                swapped=answer(swapped.get(i)),
                 seconds=seconds,
+                twin=answer(twins.get(i)),
+                tiled=answer(None if tiled is None else tiled[i]),
             )
         done += len(group)
         if progress is not None:
@@ -133,8 +151,31 @@ def _swapped(model: ChangeModel, group: Sequence[Case], queries: Sequence[Query]
     return dict(zip(wanted, probability, strict=True))
 
 
+def _twins(model: ChangeModel, group: Sequence[Case]) -> dict[int, NDArray[np.float32]]:
+    """Probability of each case's twin, by place in the group."""
+    twins = {i: Query(case.twin) for i, case in enumerate(group) if case.twin is not None}
+    if not twins:
+        return {}
+    probability, _ = _ask(model, group[0].before, group[0].after, list(twins.values()))
+    return dict(zip(twins, probability, strict=True))
+
+
+def _tiled(
+    model: ChangeModel, case: Case, queries: Sequence[Query], tiled_px: int | None
+) -> NDArray[np.float32] | None:
+    """(Q, H, W) of a picture in parts; None where it is no larger than one, or that is not asked."""
+    if tiled_px is None or max(case.before.shape[:2]) <= tiled_px:
+        return None
+    return _ask(model, case.before, case.after, queries, largest_px=tiled_px)[0]
+
+
 def _ask(
-    model: ChangeModel, before: NDArray[np.uint8], after: NDArray[np.uint8], queries: Sequence[Query]
+    model: ChangeModel,
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    queries: Sequence[Query],
+    *,
+    largest_px: int = LARGEST_PX,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability × existence (Q, H, W) and existence (Q,); of a picture in parts the highest of its parts."""
     height, width = before.shape[:2]
@@ -144,8 +185,8 @@ def _ask(
     probability = np.empty((len(queries), height, width), np.float32)
     existence = np.zeros(len(queries), np.float32)
     halo = -(-model.tile_spec.halo_px // STRIDE) * STRIDE
-    for rows in _cuts(height, halo):
-        for cols in _cuts(width, halo):
+    for rows in _cuts(height, halo, largest_px):
+        for cols in _cuts(width, halo, largest_px):
             features = model.features(np.ascontiguousarray(dates[..., rows.read, cols.read]))
             for first, some in zip(range(0, len(queries), SENTENCES_AT_ONCE), prepared, strict=True):
                 answer = model.answer(features, some)
@@ -168,10 +209,10 @@ class _Cut:
         return slice(self.core.start - self.read.start, self.core.stop - self.read.start)
 
 
-def _cuts(length: int, halo: int) -> list[_Cut]:
-    if length <= LARGEST_PX:
+def _cuts(length: int, halo: int, largest_px: int) -> list[_Cut]:
+    if length <= largest_px:
         return [_Cut(slice(0, length), slice(0, length))]
-    step = LARGEST_PX - 2 * halo
+    step = largest_px - 2 * halo
     return [
         _Cut(slice(max(0, at - halo), min(length, at + step + halo)), slice(at, min(length, at + step)))
         for at in range(0, length, step)

@@ -27,12 +27,16 @@ class Source:
 
     pairs    how many pictures there are at most, for an estimate of the time
     listing  of a split of MTRefSeg-21K, else None
+    pack     of labelled sets, else None; `split` and `sets` of it are meant
     """
 
     name: str
     pairs: int
     cases: Callable[[], Iterator[Case]]
     listing: Listing | None = None
+    pack: Pack | None = None
+    split: str = "val"
+    sets: Sequence[str] | None = None
 
 
 @contextmanager
@@ -140,7 +144,8 @@ def _packed(pack: Pack, name: str, *, split: str, per_pair: int, seed: int, sets
         raise _no_sample(name, split, sorted({sample.split for sample in pack.samples}))
     # A single date has no case.
     pairs = sum(one.offsets[1] >= 0 for one in chosen)
-    return Source(name, pairs, partial(cases, pack, split=split, per_pair=per_pair, seed=seed, sets=sets))
+    asked = partial(cases, pack, split=split, per_pair=per_pair, seed=seed, sets=sets)
+    return Source(name, pairs, asked, pack=pack, split=split, sets=sets)
 
 
 def _refuse_unknown(file: object, there: Sequence[str], sets: Sequence[str] | None) -> None:

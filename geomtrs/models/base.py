@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -82,6 +82,20 @@ class ChangeModel(Protocol):
         """What holds where."""
 
 
+@runtime_checkable
+class KeepsFeatures(Protocol):
+    """A model whose features can be put aside, so that a further sentence costs only `answer`."""
+
+    def ready(self) -> None:
+        """All that `features` needs is in memory; where only kept features are answered, this is not called."""
+
+    def pack(self, features: Features) -> dict[str, NDArray[np.generic]]:
+        """Features of N tiles as arrays (N, …), small enough to keep."""
+
+    def unpack(self, arrays: Mapping[str, NDArray[np.generic]]) -> Features:
+        """The features that `pack` made arrays of, within the rounding that the family states."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What a user should know before trusting a model.
@@ -122,6 +136,14 @@ class PairAnswers:
 
     def __call__(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Tiles (N, T, C, H, W) uint8 → mask × existence (N, P * Q, H, W) float32, existence (N, P * Q) float32."""
-        answers = [self.model.answer(self.model.features(tiles[:, list(pair)]), self.prepared) for pair in self.pairs]
+        return self.tell(self.look(tiles))
+
+    def look(self, tiles: NDArray[np.uint8]) -> list[Features]:
+        """Tiles (N, T, C, H, W) uint8 → features of each pair."""
+        return [self.model.features(tiles[:, list(pair)]) for pair in self.pairs]
+
+    def tell(self, features: Sequence[Features]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Features of each pair → what the call gives."""
+        answers = [self.model.answer(one, self.prepared) for one in features]
         probability = np.concatenate([a.probability * a.existence[:, :, None, None] for a in answers], axis=1)
         return probability, np.concatenate([a.existence for a in answers], axis=1)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
@@ -91,7 +92,7 @@ class Recipe:
 
     def __call__(self) -> PairAnswers:
         """The model, with the sentences prepared. Raises ModelError where it cannot be had here as it was there."""
-        model = self.loaded or load(self.name, weights=self.weights, device=self.device)
+        model = self.loaded or last(self.name, self.weights, self.device, self.weights_hash)
         if model.weights_hash != self.weights_hash:
             raise ModelError(
                 self.weights or self.name,
@@ -165,6 +166,13 @@ def load(
             remedy="take them again from where they came, or leave --weights out",
         ) from error
     return model
+
+
+@lru_cache(maxsize=1)
+def last(name: str, weights: str | None, device: Device, weights_hash: str | None) -> ChangeModel:
+    """The model of the last run in this process, or another one loaded: loading and compiling take a second or more."""
+    del weights_hash  # other weights in the same folder are another model
+    return load(name, weights=weights, device=device)
 
 
 def device_of(

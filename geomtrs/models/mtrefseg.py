@@ -53,6 +53,7 @@ class NanoParams:
 
     fusion_widths: tuple[int, int, int, int] = (32, 64, 96, 128)
     width: int = 64
+    fusion: str = "change_aware"
     language: BertParams = field(default_factory=BertParams)
 
 
@@ -129,7 +130,7 @@ def build_nano(params: NanoParams) -> MTRefSeg:
     tower = BertTower(params.language)
     return MTRefSeg(
         encoder=EfficientNetLite0(),
-        fusion=BothWaysFusion(channels, params.fusion_widths),
+        fusion=BothWaysFusion(channels, params.fusion_widths, params.fusion),
         pixel_decoder=PresencePixelDecoder(channels, params.fusion_widths, params.width),
         language=WordReader(tower, SentenceHead(params.language.width, params.width)),
         mask_decoder=PresenceMaskDecoder(params.width),

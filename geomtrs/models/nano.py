@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,7 +62,6 @@ class Nano:
         self.device, self.weights_hash, self.temperature = device, weights_hash, temperature
         self.tokenizer = tokenizer
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(device.precision)
-        self._compiled = _compile(network, device) if device.engine == "openvino" else None
         self.network = network.to(device.name).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def prepare(self, queries: Sequence[Query]) -> SentenceQuery:
@@ -80,7 +80,7 @@ class Nano:
         down, right = -height % STRIDE, -width % STRIDE
         if down or right:
             tiles = np.pad(tiles, ((0, 0),) * 3 + ((0, down), (0, right)), mode="symmetric")
-        if self._compiled is not None:
+        if self.device.engine == "openvino":
             return Features(self._compiled(tiles), (height, width))
         with torch.inference_mode(), self._precision():
             dates = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device.name).float()
@@ -100,14 +100,60 @@ class Nano:
             existence = (answer.existence / self.temperature[1]).sigmoid()
             return Answer(logits.sigmoid().cpu().numpy(), existence.cpu().numpy())
 
+    def presence(self, features: Features, prepared: SentenceQuery) -> NDArray[np.bool_]:
+        """(N, 2, Q, H, W): the thing that each sentence refers to is there at the first and at the second date.
+
+        Inside the network, change is read from it; what labels of one date say can be held against it alone.
+        """
+        height, width = features.shape
+        with torch.inference_mode():
+            query = SentenceQuery(*(f.expand(len(features.maps.before), *f.shape[1:]) for f in prepared))
+            answer = self.network.answer(features.maps, query)
+            dates = [
+                torch.nn.functional.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+                for logits in (answer.presence_before, answer.presence_after)
+                if logits is not None
+            ]
+            there: NDArray[np.bool_] = (torch.stack(dates, 1)[..., :height, :width] > 0).cpu().numpy()
+            return there
+
+    def ready(self) -> None:
+        """The image network is compiled, where it is."""
+        if self.device.engine == "openvino":
+            _ = self._compiled
+
+    def pack(self, features: Features) -> dict[str, NDArray[np.generic]]:
+        """Maps as int8 with a scale for each channel, 21 MB per Mpx; float16 would be 42.
+
+        Measured over 33 tiles and eight sentences: probability within 0.007, 3.4e-5 of the mask flipped.
+        """
+        maps = torch.stack(features.maps[:4], 1)  # (N, 4, D, H/4, W/4)
+        scales = maps.abs().amax((-2, -1)).clamp_min(1e-12) / 127  # (N, 4, D)
+        coarse = torch.stack(features.maps[4:], 1).half()  # (N, 2, D, H/32, W/32)
+        shape = np.tile(np.array(features.shape, np.int32), (len(maps), 1))
+        packed = (maps / scales[..., None, None]).round().to(torch.int8)
+        return {
+            "maps": packed.cpu().numpy(), "scales": scales.cpu().numpy(), "coarse": coarse.cpu().numpy(), "shape": shape
+        }  # fmt: skip
+
+    def unpack(self, arrays: Mapping[str, NDArray[np.generic]]) -> Features:
+        """The features, on the device."""
+        maps, scales, coarse = (
+            torch.from_numpy(arrays[name]).to(self.device.name).float() for name in ("maps", "scales", "coarse")
+        )
+        height, width = (int(side) for side in arrays["shape"][0])
+        fine = (maps * scales[..., None, None]).unbind(1)
+        return Features(ImageMaps(*fine, *coarse.unbind(1)), (height, width))
+
+    @cached_property
+    def _compiled(self) -> CompiledLook:
+        """Made when the first tile is looked at: sentences about kept features need none, and it takes a second."""
+        from geomtrs.models.compiled import CompiledLook  # an extra, and a tenth of a second to import
+
+        return CompiledLook(self.network, self.device, TILE_SPEC.tile_px)
+
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.name.split(":")[0], dtype=self.dtype, enabled=self.dtype is not None)
-
-
-def _compile(network: MTRefSeg, device: Device) -> CompiledLook:
-    from geomtrs.models.compiled import CompiledLook  # an extra, and a tenth of a second to import
-
-    return CompiledLook(network, device, TILE_SPEC.tile_px)
 
 
 def load_nano(weights: Path | None, device: Device) -> Nano:
@@ -140,6 +186,7 @@ def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[s
     params = NanoParams(
         fusion_widths=tuple(config["params"]["fusion_widths"]),
         width=config["params"]["width"],
+        fusion=config["params"].get("fusion", "change_aware"),
         language=BertParams(**config["params"]["language"]),
     )
     with torch.device("meta"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -54,43 +55,48 @@ class ChangeAwareFusion(nn.Module):
 class ConcatFusion(nn.Module):
     """`concat_conv` of the published ablation (mtrefseg-r1 §3.2): both maps side by side through convolutions."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, norm: NormName = "group", activation: ActivationName = "gelu") -> None:
         """Keys fuse and out_norm."""
         super().__init__()
-        self.fuse = nn.Sequential(ConvNormAct(2 * channels, channels, 1), ConvNormAct(channels, channels, 3))
-        self.out_norm = make_norm("group", channels)
+        layer = partial(ConvNormAct, norm=norm, activation=activation)
+        self.fuse = nn.Sequential(layer(2 * channels, channels, 1), layer(channels, channels, 3))
+        self.out_norm = make_norm(norm, channels)
+        self.activation = make_activation(activation)
         start_weights(self)
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Two maps (B, C, H, W) → one."""
         fused = self.fuse(torch.cat([before, after], 1)) + (before + after) / 2
-        return nn.functional.gelu(self.out_norm(fused))
+        return self.activation(self.out_norm(fused))  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
 
 class DifferenceFusion(nn.Module):
     """`abs_diff` (§3.2): the absolute difference beside the mean; not to be told which date came first."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, norm: NormName = "group", activation: ActivationName = "gelu") -> None:
         """Keys diff_encoder, merge and out_norm."""
         super().__init__()
-        self.diff_encoder = nn.Sequential(ConvNormAct(channels, channels, 3), ConvNormAct(channels, channels, 3))
-        self.merge = nn.Sequential(ConvNormAct(2 * channels, channels, 1), ConvNormAct(channels, channels, 3))
-        self.out_norm = make_norm("group", channels)
+        layer = partial(ConvNormAct, norm=norm, activation=activation)
+        self.diff_encoder = nn.Sequential(layer(channels, channels, 3), layer(channels, channels, 3))
+        self.merge = nn.Sequential(layer(2 * channels, channels, 1), layer(channels, channels, 3))
+        self.out_norm = make_norm(norm, channels)
+        self.activation = make_activation(activation)
         start_weights(self)
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Two maps (B, C, H, W) → one."""
         difference = self.diff_encoder((after - before).abs())
-        return nn.functional.gelu(self.out_norm(self.merge(torch.cat([(before + after) / 2, difference], 1))))
+        merged = self.merge(torch.cat([(before + after) / 2, difference], 1))
+        return self.activation(self.out_norm(merged))  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
 
 class MeanFusion(nn.Module):
     """`avg` (§3.2): the mean of both dates; nothing to learn."""
 
-    def __init__(self, channels: int) -> None:
-        """`channels` as its siblings take them; any map is averaged."""
+    def __init__(self, channels: int, *, norm: NormName = "group", activation: ActivationName = "gelu") -> None:
+        """As its siblings; any map is averaged."""
         super().__init__()
-        del channels
+        del channels, norm, activation
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Two maps (B, C, H, W) → one."""
@@ -98,7 +104,7 @@ class MeanFusion(nn.Module):
 
 
 # By the names of the published ablation; change_aware is its default.
-FUSIONS: Mapping[str, Callable[[int], nn.Module]] = {
+FUSIONS: Mapping[str, Callable[..., nn.Module]] = {
     "change_aware": ChangeAwareFusion,
     "concat_conv": ConcatFusion,
     "abs_diff": DifferenceFusion,
@@ -126,13 +132,13 @@ class BothWaysFusion(nn.Module):
     Swapping the dates swaps the halves of the result, so *appeared* and *disappeared* swap by construction.
     """
 
-    def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
-        """`channels` of the encoder and `widths` of the blocks, from stride 4 to stride 32."""
+    def __init__(self, channels: Sequence[int], widths: Sequence[int], kind: str = "change_aware") -> None:
+        """`channels` of the encoder and `widths` of the blocks, from stride 4 to stride 32; `kind` of FUSIONS."""
         super().__init__()
         self.reduce = nn.ModuleList(
             ConvNormAct(c, w, 1, norm="batch", activation="none") for c, w in zip(channels, widths, strict=True)
         )
-        self.blocks = nn.ModuleList(ChangeAwareFusion(w, norm="batch", activation="relu") for w in widths)
+        self.blocks = nn.ModuleList(FUSIONS[kind](w, norm="batch", activation="relu") for w in widths)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         """Maps (2 B, C, h, w), first dates first → (2 B, width, h, w): B from first to second, B the other way."""

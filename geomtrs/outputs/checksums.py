@@ -5,7 +5,8 @@
                "changes.gpkg": {"bytes": …, "hash": "…", "writes": 17, "parts": {"layer changes": "…", "styles": "…"}}},
      "self": hash over everything above}
 
-A GeoPackage has hashes of its content beside that of its bytes: QGIS rewrites the header of one that it only opens.
+A GeoPackage has hashes of its content beside that of its bytes: QGIS rewrites the header of one that it only opens. So
+has project.qgz, which belongs to its user: another whole project under that name is no fault, a damaged one is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from geomtrs.outputs import project
 from geomtrs.outputs.publish import json_bytes, publish
 
 NAME = "checksums.json"
@@ -57,6 +59,8 @@ def entry(path: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"bytes": path.stat().st_size, "hash": file_hash(path)}
     if path.suffix.lower() == ".gpkg":
         result |= {"writes": _writes(path)[0], "parts": gpkg_parts(path)}
+    if path.name == project.NAME:
+        result |= {"parts": {"project": _digest(project.project_text(path))}}
     return result
 
 
@@ -68,6 +72,8 @@ def difference(path: Path, wanted: dict[str, Any]) -> str | None:
         return f"cannot be read ({error.strerror})"
     if found == wanted["hash"]:
         return None
+    if path.name == project.NAME:
+        return _project_difference(path, wanted)
     if "parts" in wanted:
         return _gpkg_difference(path, wanted)
     return f"{size} bytes, {wanted['bytes']} written" if size != wanted["bytes"] else "other bytes than were written"
@@ -116,6 +122,15 @@ def _gpkg_difference(path: Path, wanted: dict[str, Any]) -> str | None:
         return f"a damaged GeoPackage ({state})"
     names = sorted(name for name in wanted["parts"] | found if wanted["parts"].get(name) != found.get(name))
     return f"other content than was written: {', '.join(names)}" if names else None
+
+
+def _project_difference(path: Path, wanted: dict[str, Any]) -> str | None:
+    """None when somebody saved another project in its place, as QGIS does when asked to."""
+    try:
+        found = _digest(project.project_text(path))
+    except (OSError, ValueError) as error:
+        return f"a damaged project ({error})"
+    return "other bytes than were written, though nobody saved it" if found == wanted["parts"]["project"] else None
 
 
 def _layer_hash(database: sqlite3.Connection, name: str) -> str:

@@ -14,6 +14,8 @@ queries       one for each sentence: text, model_text (what the model was asked)
 coverage      how much ground has each code of coverage.tif: code, meaning, pixels, area_m2 (null without a CRS)
 timing_s      seconds by part
 peak_bytes    most memory of all processes together, null when it was not watched
+features_bytes   what the image features take that were kept (--keep-features); job.spec.features is the folder of the
+              run whose kept features were asked instead of the images, null where the images were
 warnings      lines for the user
 failed_blocks id, window, file, reason of each block that was given up (--keep-going)
 outputs       file, role, query, date_from, date_to of each file of the run but run.json and checksums.json
@@ -40,7 +42,9 @@ from tiling.grid import geobox_to_dict, ground_resolution_m
 
 NAME = "run.json"
 FORMAT = 1
-Role = Literal["mask", "probability", "coverage", "polygons", "preview", "item", "style", "failures"]
+Role = Literal[
+    "mask", "probability", "coverage", "polygons", "tracks", "preview", "item", "style", "project", "failures"
+]
 # Those whose version can change a number in an output.
 _PACKAGES = (
     "numpy", "scipy", "torch", "openvino", "rasterio", "pyogrio", "shapely", "pyproj", "odc-geo", "geopandas",
@@ -91,6 +95,7 @@ class RunRecord:
     timing_s: Mapping[str, float]
     outputs: Sequence[Output]
     peak_bytes: int | None = None
+    features_bytes: int = 0
     warnings: Sequence[str] = ()
     failed_blocks: Sequence[Mapping[str, Any]] = ()
     created: str = field(default_factory=now)
@@ -112,6 +117,7 @@ class RunRecord:
             "coverage": [asdict(total) for total in self.coverage],
             "timing_s": {part: round(seconds, 3) for part, seconds in self.timing_s.items()},
             "peak_bytes": self.peak_bytes,
+            "features_bytes": self.features_bytes,
             "warnings": list(self.warnings),
             "failed_blocks": [dict(block) for block in self.failed_blocks],
             "outputs": [asdict(output) for output in self.outputs],
@@ -149,7 +155,7 @@ def role_of(name: str) -> Role:
         return "style"
     roles: dict[str, Role] = {
         "mask": "mask", "probability": "probability", "coverage": "coverage", "changes": "polygons",
-        "preview": "preview", "failures": "failures",
+        "preview": "preview", "project": "project", "failures": "failures", "tracks": "tracks",
     }  # fmt: skip
     if kind not in roles:
         raise ValueError(f"{name} is not named like an output")

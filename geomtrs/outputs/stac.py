@@ -41,14 +41,17 @@ _TYPES = {
     ".png": "image/png",
     ".json": "application/json",
     ".qml": "application/xml",
+    ".qgz": "application/x-qgis-project-container",
 }
 _ROLES = {
     "mask": ["data"],
     "probability": ["data", "confidence"],
     "coverage": ["data-mask"],
     "polygons": ["data"],
+    "tracks": ["data"],
     "preview": ["overview"],
     "style": ["style"],
+    "project": ["style"],
     "failures": ["metadata"],
 }
 

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
@@ -25,12 +24,13 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 from geomtrs.outputs import formats
 from geomtrs.outputs.ellipsoid import measure
 from geomtrs.outputs.holes import fill_holes
+from geomtrs.outputs.shape import Shaping, moved, shaped
 from tiling.errors import OutputError
-from tiling.ground import aoi_px, apply_affine
+from tiling.ground import aoi_px
 from tiling.store import sync_folder
 from tiling.vectorize import Polygons
 
-__all__ = ["FIELDS", "FORMATS", "Format", "TableSettings", "measure", "table", "write"]
+__all__ = ["FIELDS", "FORMATS", "Format", "TableSettings", "measure", "reshaped", "table", "write"]
 
 Format = Literal["gpkg", "shp", "parquet", "fgb", "geojson"]
 FORMATS: tuple[Format, ...] = ("gpkg", "shp", "parquet", "fgb", "geojson")
@@ -109,13 +109,36 @@ def table(
         geometry, statistics, filled = fill_holes(geometry, statistics, settings.fill_holes_m2, sizes)
         notes += [_drift(f"{filled} holes filled", before, sizes(geometry), geobox)] if filled else []
     frame = _frame(shapely.orient_polygons(geometry), statistics, geobox, settings.shift_px)
+    frame = frame.assign(query=query, date_from=dates[0], date_to=dates[1], id=0)[[*FIELDS, "geometry"]].astype(FIELDS)
+    return _within(frame, geobox, settings, notes)
+
+
+def reshaped(
+    frame: geopandas.GeoDataFrame, geobox: GeoBox, settings: TableSettings, shaping: Shaping
+) -> geopandas.GeoDataFrame:
+    """The table with new outlines, their sizes measured again and the limits held again; notes tell the drift."""
+    if not len(frame):
+        return frame
+    geometry, notes = shaped(frame.geometry.to_numpy(), geobox, shaping)
+    geometry, told = shapely.orient_polygons(geometry), list(frame.attrs["notes"])
+    before, after = (_sizes(outlines, geobox) for outlines in (frame.geometry.to_numpy(), geometry))
+    told += [_drift(f"outlines of {len(frame)} polygons made simpler", before, after, geobox), *notes]
+    area_m2, perimeter = measure(geometry, geobox)
+    area_px = np.rint(shapely.area(moved(geometry, ~geobox.affine)))
+    made = frame.set_geometry(geometry, crs=frame.crs).assign(area_m2=area_m2, perimeter=perimeter, area_px=area_px)
+    return _within(made.astype(FIELDS), geobox, settings, told)
+
+
+def _within(
+    frame: geopandas.GeoDataFrame, geobox: GeoBox, settings: TableSettings, notes: list[str]
+) -> geopandas.GeoDataFrame:
+    """The rows between the limits, numbered; what was left out is told."""
     size = frame["area_px" if geobox.crs is None else "area_m2"].to_numpy()
     least, most = settings.min_area_m2, settings.max_area_m2
     keep = ~(size < (-np.inf if least is None else least)) & ~(size > (np.inf if most is None else most))
     if not keep.all():
-        notes.append(_drift(f"{(~keep).sum()} polygons left out by their area", size, size[keep], geobox))
-    frame = frame[keep].assign(query=query, date_from=dates[0], date_to=dates[1], id=np.arange(1, keep.sum() + 1))
-    frame = frame.reset_index(drop=True)[[*FIELDS, "geometry"]].astype(FIELDS)
+        notes = [*notes, _drift(f"{(~keep).sum()} polygons left out by their area", size, size[keep], geobox)]
+    frame = frame[keep].assign(id=np.arange(1, keep.sum() + 1)).reset_index(drop=True)
     frame.attrs["notes"] = notes
     return frame
 
@@ -180,7 +203,7 @@ def _write(
 
 def _clip(geometry: NDArray[np.object_], geobox: GeoBox, aoi: Geometry) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
     """The parts inside the AOI, and the row that each is of: a polygon that the AOI cuts in two becomes two."""
-    area = aoi.geom if geobox.crs is None else _moved(aoi_px(geobox, aoi), geobox.affine)
+    area = aoi.geom if geobox.crs is None else moved(aoi_px(geobox, aoi), geobox.affine)
     shapely.prepare(area)
     whole = shapely.covers(area, geometry)
     clipped = geometry.copy()
@@ -197,7 +220,7 @@ def _frame(
 ) -> geopandas.GeoDataFrame:
     """What is known of each polygon but for the question."""
     area_m2, perimeter = measure(geometry, geobox)
-    lattice = _moved(geometry, ~geobox.affine)
+    lattice = moved(geometry, ~geobox.affine)
     columns = {
         "area_m2": area_m2,
         "perimeter": perimeter,
@@ -229,14 +252,6 @@ def _drift(what: str, before: NDArray[np.float64], after: NDArray[np.float64], g
     unit = "px" if geobox.crs is None else "m²"
     old, new = before.sum(), after.sum()
     return f"{what}: {old:,.0f} {unit} became {new:,.0f} {unit} ({(new - old) / old:+.2%})"
-
-
-def _moved(geometry: NDArray[np.object_], affine: Affine) -> NDArray[np.object_]:
-    """Geometries with their coordinates mapped."""
-    moved: NDArray[np.object_] = shapely.transform(
-        geometry, lambda xy: np.stack(apply_affine(affine, xy[:, 0], xy[:, 1]), 1)
-    )
-    return moved
 
 
 def _files(main: Path) -> list[Path]:

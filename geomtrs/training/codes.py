@@ -15,10 +15,10 @@ class CodeTable(nn.Module):
     """(thing, direction, source) by number → the query that a sentence of that meaning should become."""
 
     def __init__(self, width: int) -> None:
-        """One row a thing, one for "whatever changed"."""
+        """One row a thing, one for "whatever changed", one for all that no set labels."""
         super().__init__()
-        self.thing = nn.Parameter(torch.randn(len(THINGS) + 1, width + 1) * 0.5)
-        self.change = nn.Parameter(torch.randn(len(THINGS) + 1, width) * 0.5)
+        self.thing = nn.Parameter(torch.randn(len(THINGS) + 2, width + 1) * 0.5)
+        self.change = nn.Parameter(torch.randn(len(THINGS) + 2, width) * 0.5)
 
     def forward(self, questions: Tensor) -> SentenceQuery:
         """Questions (…, 3) int64: thing, direction, source (-1 = none) → fields (…, D)."""

@@ -20,10 +20,13 @@ class StageConfig:
     """What one stage learns from, begins with, and how it goes; paths are relative to where the command runs.
 
     data         nano: a folder of sets (data.pairs) or a pack of it; base: a split in the layout of MTRefSeg-21K
+    val          nano: a JSON file of the scenes of each set that are kept for validation; else samples.jsonl says which
     sets         only these sets of the folder; empty: all
     out          checkpoints, log.jsonl and pictures go here; a stage that died in it is continued
-    start        nano stage 1: EfficientNet-Lite0 weights; stage 2: stage1.pt, or a folder of nano's weights to go on
-                 from; base: a folder that `geomtrs model start` or `model convert` made
+    absent       nano: asked about things that are not there too; only without them can one see what they teach
+    start        nano stage 1: EfficientNet-Lite0 weights; stage 2: stage1.pt, a folder of nano's weights to go on
+                 from, or EfficientNet-Lite0 to do without stage 1; base: a folder that `geomtrs model start` or
+                 `model convert` made
     language     nano: a folder with MiniLM's model.safetensors and tokenizer.json
     steps        how many; exactly one of steps, epochs and minutes (a schedule by the clock repeats to no numbers)
     batch        samples of a step; gradients of `accumulate` such batches are added
@@ -32,7 +35,7 @@ class StageConfig:
     clip         largest gradient norm; 0: none
     ema          decay of the averaged weights; 0: none
     precision    auto, fp32 or bf16
-    fusion       base: one of the published kinds
+    fusion       one of the published kinds; nano's stage 2 is told the one of its stage 1
     lora_rank    base: 0 trains whole layers, else low-rank adapters on every linear layer but the language head
     end_to_end   base: stage 1 trains everything on one fixed sentence (the published e2e ablation)
     """
@@ -42,8 +45,10 @@ class StageConfig:
     out: str
     start: str | None = None
     language: str | None = None
+    val: str | None = None
     sets: tuple[str, ...] = ()
     drawn: int = 320
+    absent: bool = True
     steps: int | None = None
     epochs: int | None = None
     minutes: float | None = None

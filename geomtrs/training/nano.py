@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
 from geomtrs.data.scenes import draw_scene
 from geomtrs.device import choose
 from geomtrs.errors import JobError
@@ -51,7 +51,7 @@ def stage1(config: StageConfig, told: Told | None = None) -> Path:
     """
     pack = packed(config)
     torch.manual_seed(config.seed)
-    params = NanoParams()
+    params = NanoParams(fusion=config.fusion)
     model = build_nano(params)
     if config.start is not None:
         state = torch.load(config.start, weights_only=True)
@@ -116,7 +116,9 @@ def packed(config: StageConfig) -> Path:
         raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")
 
     def everything() -> Iterator[Planes]:
-        yield from read_folder(data, config.sets or None)
+        yield from read_folder(
+            data, config.sets or None, val=None if config.val is None else read_places(Path(config.val))
+        )
         yield from drawn_samples(config.drawn)
 
     if not write_pack(pack, everything()):
@@ -175,7 +177,7 @@ def _train(
 
 def _batches(config: StageConfig, pack: Path) -> Batches:
     def batches(first: int) -> Iterator[Batch]:
-        stream = BatchStream(str(pack), batch=config.batch, seed=config.seed, first=first)
+        stream = BatchStream(str(pack), batch=config.batch, seed=config.seed, first=first, absent=config.absent)
         prefetch = 6 if config.workers else None
         loader: Any = DataLoader(stream, batch_size=None, num_workers=config.workers, prefetch_factor=prefetch)
         return iter(loader)
@@ -229,7 +231,10 @@ def draw_samples(model: MTRefSeg, ask: Ask, batch: Batch, path: Path, rows: int 
 
 
 def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSeg, NanoParams, SentenceBank]:
-    """Stage 2 after stage 1: its image parts, a language tower, and a sentence head that knows what words mean."""
+    """Stage 2 after stage 1: its image parts, a language tower, and a sentence head that knows what words mean.
+
+    After ImageNet alone, nothing is known yet.
+    """
     if config.language is None or not (Path(config.language) / "model.safetensors").is_file():
         raise JobError(
             config.language or "language",
@@ -238,7 +243,7 @@ def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSe
             remedy="name it as language in the config",
         )
     language = Path(config.language)
-    params = NanoParams()
+    params = NanoParams(fusion=config.fusion)
     model = build_nano(params)
     tower = convert_minilm(load_file(language / "model.safetensors"), BertParams())
     reader = _reader(model)
@@ -246,7 +251,8 @@ def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSe
     codes = start_stage2(model, checkpoint, params.width)
     text = (language / "tokenizer.json").read_text(encoding="utf-8")
     bank = _bank(model, Tokenizer.from_str(text), config.seed)
-    teach_meanings(reader.head, bank, codes, steps=1200)
+    if codes is not None:
+        teach_meanings(reader.head, bank, codes, steps=1200)
     words = write_language(folder, tower, text, [e.text for e in all_expressions()])
     return model, replace(params, language=replace(params.language, vocabulary=words)), bank
 

@@ -3,83 +3,36 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, lay_in, light, piece_mask
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, rule_of
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, UNLABELLED, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
-from geomtrs.nn.mask_decoder import DIRECTIONS
+from geomtrs.training.sets import COARSE, FINE, MASK_ABSENT, MASK_PRESENT, MAY_BURN, RULE_NUMBERS, RULE_TABLES, WEIGHTS
+from geomtrs.training.truth import (
+    APPEARED,
+    CHANGED,
+    DISAPPEARED,
+    REPLACED,
+    Question,
+    Truth,
+    about_of,
+    anything_of,
+    told,
+)
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
-APPEARED, DISAPPEARED, CHANGED, REPLACED = range(len(DIRECTIONS))
-
-# Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
-ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
-NOT_ASSUMED = {"drawn", "landsat_worldcover", "river_floods", "timelapse_weak/columbia", "xbd_guatemala"}
-# What certain sets never show, though they do not label it: else a pond may pass for a roof unpunished.
-SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
-    "naip_potholes": ("building", "town", "car", "boat", "pool"),
-    "amazon_forest": ("building", "car", "boat", "pool"),
-    "karabuk_fires": ("building", "car", "boat", "pool"),
-    "timelapse_weak/columbia": ("building", "town", "car", "pool", "road", "field"),
-}
-
-# How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
-WEIGHTS: Mapping[str, float] = {
-    "levir_cd": 9, "levir_cd_more": 6, "gz_cd": 6, "fotbcd": 2, "river_floods": 5, "naip_potholes": 4, "urban_trees_ca": 4,
-    "airchange": 1.2, "dsifn": 1, "dsifn_cities": 0.4, "joplin_tornado": 0.8, "kahramanmaras_quake": 2, "karabuk_fires": 2.5,
-    "cd_figures": 1.5, "cd_samples": 0.5, "timelapse_weak": 2, "xbd_guatemala": 0.5, "flood_aerial": 0.5, "dronedeploy": 0.7,
-    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.2, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
-    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 2.0, "coast_water": 0.5, "drawn": 4, "ca_pools": 1.5, "landslides": 1.3,
-}  # fmt: skip
-
-# Sets whose mask stands for "what changed": what they leave out is no change worth a mention there.
-CHANGE_SETS = {
-    "airchange",
-    "levir_cd",
-    "levir_cd_more",
-    "gz_cd",
-    "fotbcd",
-    "dsifn",
-    "dsifn_cities",
-    "cd_samples",
-    "naip_potholes",
-}
-
-# Sets of like ground resolution lend each other pieces.
-_FINE = {"dronedeploy", "estonia_objects", "kampala_buildings", "gsi_roads", "gsi_solar", "swiss_drone", "oil_palm", "drone_cars",
-         "ca_pools", "cil_roads", "loveda_potsdam_samples", "fotbcd"}  # fmt: skip
-_COARSE = {
-    "amazon_forest",
-    "india_s2",
-    "korea_s2",
-    "landsat_worldcover",
-    "river_floods",
-    "karabuk_fires",
-    "dsifn_cities",
-    "timelapse_weak",
-}
-
-_MASK_PRESENT, _MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A thing (or ANYTHING), a direction by number, and for replacements the thing before."""
-
-    thing: int
-    direction: int
-    source: int = -1
+_BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,41 +46,12 @@ class Drawn:
     existence: NDArray[np.uint8]  # (K,)
 
 
-def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
-    """Rule numbers by key, and all their tables (rules, things, 256); number 0 knows nothing."""
-    tables = [np.full((len(THINGS), 256), UNKNOWN, np.uint8)]
-    numbers = {}
-    for key, rule in RULES.items():
-        table = rule.tables()
-        if key not in NOT_ASSUMED:
-            for thing in ASSUMED_ABSENT:
-                row = table[THINGS.index(thing)]
-                if (row == UNKNOWN).all():
-                    row[:] = ABSENT
-        for thing in SURELY_ABSENT.get(key, ()):
-            table[THINGS.index(thing)] = ABSENT
-        numbers[key] = len(tables)
-        tables.append(table)
-    for thing in sorted(set(MASK_MEANS.values()) - {"anything"}):
-        table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
-        table[THINGS.index(thing), _MASK_PRESENT] = PRESENT
-        table[THINGS.index(thing), _MASK_ABSENT] = ABSENT
-        for other in ASSUMED_ABSENT:
-            table[THINGS.index(other)] = ABSENT
-        numbers[f"mask/{thing}"] = len(tables)
-        tables.append(table)
-    return numbers, np.stack(tables)
-
-
-RULE_NUMBERS, RULE_TABLES = _rules()
-
-
 class PairSampler:
     """Draws pairs of dates with their labels; the only state is the pack and a generator."""
 
-    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train") -> None:
-        """`split` of the samples that are drawn."""
-        self.pack, self.rng = pack, rng
+    def __init__(self, pack: Pack, rng: np.random.Generator, *, split: str = "train", absent: bool = True) -> None:
+        """`split` of the samples that are drawn; without `absent`, what holds nowhere is not known."""
+        self.pack, self.rng, self.absent = pack, rng, absent
         self.by_set: dict[str, list[Sample]] = {}
         for sample in pack.samples:
             if sample.split == split:
@@ -158,12 +82,15 @@ class PairSampler:
             RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1)
             for scene in (before, after)
         )
-        anything = _anything(sample, before, after, still, laid)[step, step]
-        truth = _Truth(
-            first, last, (still & ~laid)[step, step], (~still & ~laid)[step, step], anything, _about(sample)
+        anything = anything_of(sample, before, after, still, laid)[step, step]
+        truth = Truth(
+            first, last, (still & ~laid)[step, step], (~still & ~laid)[step, step], anything, about_of(sample)
         )  # fmt: skip
         questions = self._ask(truth)
-        presence, answers, existence = _answers(questions, truth)
+        presence, answers, existence = told(questions, truth)
+        if not self.absent:
+            nowhere = existence != PRESENT
+            answers[nowhere], existence[nowhere] = UNKNOWN, UNKNOWN
         flips, turns = rng.random() < 0.5, int(rng.integers(4))
 
         def turn(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -209,15 +136,15 @@ class PairSampler:
         raw_a, raw_b = zero.copy(), zero.copy()
         if sample.direction in ("appear", "disappear") and mask is not None:
             first, last = (raw_a, raw_b) if sample.direction == "appear" else (raw_b, raw_a)
-            first[mask > 0], last[mask > 0] = _MASK_ABSENT, _MASK_PRESENT
+            first[mask > 0], last[mask > 0] = MASK_ABSENT, MASK_PRESENT
         return Scene(image_a, raw_a, number), Scene(image_b, raw_b, number.copy()), still
 
     def _compose(self, name: str, before: Scene, after: Scene) -> NDArray[np.bool_]:
         """Lays pieces of other pictures into one date or into both; where only one has them, which is a change."""
         rng = self.rng
         laid = np.zeros((CROP_PX, CROP_PX), bool)
-        group = next((g for g in (_FINE, _COARSE) if name in g), None)
-        near = [s for s in self.sets if (s in group if group else s not in _FINE | _COARSE)]
+        group = next((g for g in (FINE, COARSE) if name in g), None)
+        near = [s for s in self.sets if (s in group if group else s not in FINE | COARSE)]
         for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
             lender = name if rng.random() < 0.4 else near[int(rng.integers(len(near)))]
             donor, _, _ = self._read(self._pick(lender))
@@ -229,9 +156,16 @@ class PairSampler:
             for scene in (before, after) if into_both else ((after,) if rng.random() < 0.5 else (before,)):
                 lay_in(scene, donor, mask, rng)
             laid = laid & ~mask if into_both else laid | mask
+        if name in MAY_BURN and rng.random() < _BURNT_SHARE:
+            date = after if rng.random() < 0.5 else before
+            states = RULE_TABLES[date.rule, :, date.raw]
+            wet_or_built = (states[..., [THINGS.index(t) for t in ("water", "building", "town")]] == PRESENT).any(-1)
+            burnt = ndimage.binary_opening(blob(rng, rng.uniform(0.03, 0.4)) & ~wet_or_built, iterations=2)
+            scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
+            laid |= burnt
         return laid
 
-    def _ask(self, truth: _Truth) -> list[Question]:
+    def _ask(self, truth: Truth) -> list[Question]:
         """K questions whose answers are known in part: true ones, their opposites, other things, absent ones."""
         rng = self.rng
         come, gone = truth.come, truth.gone
@@ -270,102 +204,9 @@ class PairSampler:
             )
         while len(asked) < QUESTIONS:
             asked.append(Question(int(rng.integers(len(THINGS))), int(rng.integers(2))))
+        if rng.random() < _UNLABELLED_SHARE:
+            asked[QUESTIONS - 1] = Question(UNLABELLED, int(rng.integers(REPLACED)))
         return asked[:QUESTIONS]
-
-
-def _anything(
-    sample: Sample, before: Scene, after: Scene, still: NDArray[np.bool_], laid: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """(H, W) state of "whatever changed": known everywhere only where nothing unmarked can change."""
-    if sample.set == "drawn":
-        return np.where(before.raw != after.raw, PRESENT, ABSENT).astype(np.uint8)
-    if sample.offsets[1] < 0:
-        return np.where(laid, PRESENT, ABSENT).astype(np.uint8)
-    whole = sample.set in CHANGE_SETS or sample.name.startswith("sysu")
-    return np.where(~still | laid, PRESENT, ABSENT if whole else UNKNOWN).astype(np.uint8)
-
-
-def _about(sample: Sample) -> int | None:
-    """The thing that a pair's mask tells all changes of; None where labels of the dates tell more than the mask."""
-    meant = MASK_MEANS.get(sample.set)
-    if meant in (None, "anything") or sample.offsets[2] < 0 or sample.name.startswith("sysu"):
-        return None
-    return THINGS.index(meant)
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """What is known of a pair: states (things, h, w) of both dates, and of what changed.
-
-    still     (h, w) where its mask says that nothing changed
-    marked    (h, w) where its mask says that something did
-    anything  (h, w) state of "whatever changed"
-    about     the one thing that the mask is about, if it is about one
-    """
-
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-    still: NDArray[np.bool_]
-    marked: NDArray[np.bool_]
-    anything: NDArray[np.uint8]
-    about: int | None
-
-    @cached_property
-    def come(self) -> NDArray[np.uint8]:
-        """(things, h, w): PRESENT where a thing is there at the second date and not at the first."""
-        return self._change(self.after, self.before)
-
-    @cached_property
-    def gone(self) -> NDArray[np.uint8]:
-        """As `come`, the other way."""
-        return self._change(self.before, self.after)
-
-    def changed(self, thing: int) -> NDArray[np.uint8]:
-        """(h, w): came or went; a mask about the thing tells so even where it does not tell which."""
-        come, gone = self.come[thing], self.gone[thing]
-        out = np.full(come.shape, UNKNOWN, np.uint8)
-        out[(come == ABSENT) & (gone == ABSENT)] = ABSENT
-        out[(come == PRESENT) | (gone == PRESENT)] = PRESENT
-        if thing == self.about:
-            out[(out == UNKNOWN) & self.marked] = PRESENT
-        return out
-
-    def _change(self, there: NDArray[np.uint8], gone: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        out = np.full_like(there, UNKNOWN)
-        out[(there == ABSENT) | (gone == PRESENT)] = ABSENT
-        out[(there == PRESENT) & (gone == ABSENT)] = PRESENT
-        known = (there != UNKNOWN).any((-2, -1)) | (gone != UNKNOWN).any((-2, -1))
-        if self.about is not None:
-            known[self.about] = True  # a tile without any change of it teaches what is none
-        out[known[:, None, None] & self.still] = ABSENT
-        return out
-
-
-def _answers(
-    questions: list[Question], truth: _Truth
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    come, gone = truth.come, truth.gone
-    size = truth.before.shape[1:]
-    presence = np.full((len(questions), 2, *size), UNKNOWN, np.uint8)
-    answers = np.full((len(questions), *size), UNKNOWN, np.uint8)
-    for k, question in enumerate(questions):
-        t = question.thing
-        if t == ANYTHING:
-            answers[k] = truth.anything
-            continue
-        presence[k, 0], presence[k, 1] = truth.before[t], truth.after[t]
-        if question.direction == REPLACED:
-            s = question.source
-            answers[k][(gone[s] == PRESENT) & (come[t] == PRESENT)] = PRESENT
-            answers[k][(gone[s] == ABSENT) | (come[t] == ABSENT)] = ABSENT
-        elif question.direction == CHANGED:
-            answers[k] = truth.changed(t)
-        else:
-            answers[k] = come[t] if question.direction == APPEARED else gone[t]
-    there = (answers == PRESENT).sum((1, 2)) >= 8
-    nowhere = (answers == ABSENT).mean((1, 2)) > 0.98
-    existence = np.where(there, PRESENT, np.where(nowhere, ABSENT, UNKNOWN)).astype(np.uint8)
-    return presence, answers, existence
 
 
 @dataclass
@@ -386,15 +227,19 @@ class Batch:
 class BatchStream(IterableDataset[Batch]):
     """Endless batches; the one of number i is drawn from (seed, i), so that a stream can begin anywhere."""
 
-    def __init__(self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0) -> None:
+    def __init__(
+        self, pack_folder: str, *, batch: int, seed: int, split: str = "train", first: int = 0, absent: bool = True
+    ) -> None:
         """The pack is opened in the process that draws; `first` is the number of the first batch."""
-        self.pack_folder, self.batch, self.seed, self.split, self.first = pack_folder, batch, seed, split, first
+        self.pack_folder, self.batch, self.seed = pack_folder, batch, seed
+        self.split, self.first, self.absent = split, first, absent
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of `batch` pairs, forever; with several loader processes each takes its turn."""
         info = torch.utils.data.get_worker_info()
         step, offset = (info.num_workers, info.id) if info else (1, 0)
-        sampler = PairSampler(Pack(Path(self.pack_folder)), np.random.default_rng(0), split=self.split)
+        pack = Pack(Path(self.pack_folder))
+        sampler = PairSampler(pack, np.random.default_rng(0), split=self.split, absent=self.absent)
         for number in itertools.count(self.first + offset, step):
             yield batch_of(sampler, np.random.default_rng([self.seed, number]), self.batch)
 

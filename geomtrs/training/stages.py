@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from geomtrs.data.expressions import Expression, all_expressions, spoken
+from geomtrs.data.expressions import Expression, all_expressions, spoken, unlabelled_expressions
+from geomtrs.errors import JobError
 from geomtrs.models.mtrefseg import MTRefSeg
+from geomtrs.nn.efficientnet import convert_lite0
 from geomtrs.nn.language import BertTower
 from geomtrs.nn.mask_decoder import DIRECTIONS, SentenceHead, SentenceQuery
 from geomtrs.training.codes import CodeTable
@@ -64,7 +67,7 @@ class SentenceBank:
     def _know(self, numbers: Tensor) -> None:
         """Computes the states of these sentences (M,)."""
         device = self.tower.positions.device
-        for part in torch.split(numbers, 256):
+        for part in torch.split(numbers, 256) if len(numbers) else ():  # torch splits nothing into one part of nothing
             with torch.no_grad():
                 states = self.tower(self.ids[part].to(device), self.real[part].to(device))
             self.states[part] = states.half().cpu()
@@ -78,7 +81,7 @@ def _meaning(expression: Expression) -> tuple[int, int, int]:
 
 def training_expressions() -> list[Expression]:
     """All sentences but the held-out tenth."""
-    return [e for e in all_expressions() if not e.held_out]
+    return [e for e in chain(all_expressions(), unlabelled_expressions()) if not e.held_out]
 
 
 def teach_meanings(
@@ -113,12 +116,26 @@ def teach_meanings(
     return float(loss.detach())
 
 
-def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable:
-    """Loads the averaged weights of stage 1 into the image parts and returns its code table."""
+def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable | None:
+    """Loads the averaged weights of stage 1 into the image parts and returns its code table.
+
+    An ImageNet state of the encoder is taken too: stage 2 then begins without a first one, and there is no code table.
+    Raises JobError where the checkpoint is neither, or of another fusion.
+    """
     state = torch.load(checkpoint, weights_only=True)
-    image = {k: v for k, v in state["average"].items() if not k.startswith("language.")}
-    _, unexpected = model.load_state_dict(image, strict=False)
-    assert not unexpected
+    if "_conv_stem.weight" in state:
+        model.encoder.load_state_dict(convert_lite0(state))
+        return None
+    image = {k: v for k, v in state.get("average", {}).items() if not k.startswith("language.")}
+    missing, unexpected = model.load_state_dict(image, strict=False)
+    other = unexpected + [key for key in missing if not key.startswith("language.")]
+    if other:
+        raise JobError(
+            checkpoint,
+            found=f"other parts than this network's ({other[0]} and {len(other) - 1} more)",
+            wanted="stage1.pt of the same fusion, or EfficientNet-Lite0's weights",
+            remedy="name it as start in the config, or mend fusion",
+        )
     codes = CodeTable(width)
     codes.load_state_dict(state["average_extra"])
     return codes

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from geomtrs.inputs import fingerprint
-from geomtrs.outputs import vector
+from geomtrs.outputs import project, vector
 from geomtrs.outputs.checksums import write_checksums
 from geomtrs.outputs.look import Look, SceneReader
 from geomtrs.outputs.preview import Caption, write_preview
@@ -24,7 +24,7 @@ from geomtrs.outputs.record import Output, QueryAnswer, RunRecord, role_of, writ
 from geomtrs.outputs.stac import ItemFacts, write_item
 from tiling.mosaic import windows
 from tiling.plan import Plan, plan
-from tiling.stack import CLOUD, HOLE_AT_DATE, OBSERVED
+from tiling.stack import CLOUD, HOLE_AT_DATE, OBSERVED, open_stack
 from tiling.store import BlockStore
 from tiling.vectorize import polygons
 
@@ -32,6 +32,7 @@ SHAPE = (96, 140)
 GEOBOX = GeoBox(SHAPE, Affine(10, 0, 500_003.5, 0, -10, 5_100_007.25), "EPSG:32633")
 SENTENCE = 'the "big" buildings that appeared: été'
 THRESHOLD = 125
+ABOUT_ONE = {"mask", "probability", "preview", "style"}
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,21 @@ def finished_run(
         vector.write(folder / f"changes.{suffix}", {"changes": frame}, {"changes": SENTENCE})
     look = SceneReader(drawn_stack(geobox), rasters.probability).whole()
     write_preview(folder / "preview.png", look, Caption(SENTENCE, "2019", "2023"), threshold=THRESHOLD)
+    bounds = geobox.boundingbox
+    shown = project.Layer(SENTENCE, "polygons", "./changes.gpkg|layername=changes", geobox.crs)
+    project.write_project(
+        folder / project.NAME, project.Project(SENTENCE, geobox.crs, tuple(bounds), (shown,), None, work.id)
+    )
     files = sorted(path for path in folder.iterdir())
     outputs = [
-        Output(path.name, role_of(path.name), None if "coverage" in path.name or "changes" in path.name else SENTENCE)
-        for path in files
+        Output(path.name, role_of(path.name), SENTENCE if role_of(path.name) in ABOUT_ONE else None) for path in files
     ] + [Output("item.json", "item")]
     record = RunRecord(
         job={"spec": {"queries": [SENTENCE]}, "inputs": [file.to_dict() for file in fingerprint(inputs)]},
         dates=("2019", "2023"),
         pairs=((0, 1),),
         geobox=geobox,
-        stack={"layers": []},
+        stack=open_stack([[path] for path in inputs]).to_dict(),
         plan={"id": work.id, "blocks": len(work.blocks)},
         device={"name": "cpu"},
         queries=[QueryAnswer(SENTENCE, SENTENCE, "", "changes", len(frame))],

@@ -33,6 +33,7 @@ from geomtrs.archive.merge import FIELDS, without_doubles
 from geomtrs.archive.pairing import scenes_of
 from geomtrs.archive.plan import plan_batch
 from geomtrs.archive.scene import Image, Scene
+from geomtrs.archive.verify import verify_batch
 from geomtrs.errors import GeomtrsError, JobError, QueryError
 from geomtrs.outputs.verify import verify
 from tests.geomtrs.test_cli import geomtrs as command
@@ -434,6 +435,26 @@ def test_another_question_is_refused_by_name_unless_fresh_g3(
         geomtrs.batch(answered / "in", query=sentence, out=answered / "out", model="differencing", **options)
 
 
+def test_another_sentence_is_told_in_words_not_in_json_g3(answered: Path) -> None:
+    with pytest.raises(JobError) as caught:
+        geomtrs.batch(answered / "in", query="new lakes", out=answered / "out", model="differencing")
+    assert f"queries: “{SENTENCE}”, not “new lakes”" in str(caught.value)
+    assert "{" not in str(caught.value)
+
+
+def test_a_batch_is_verified_scene_by_scene_d12(answered: Path, tmp_path: Path) -> None:
+    shutil.copytree(answered / "out", tmp_path / "out")
+    assert verify_batch(tmp_path / "out") == []
+    mask = next((tmp_path / "out").glob("east-b*")) / "mask.tif"
+    mask.write_bytes(mask.read_bytes()[:-1])
+    (tmp_path / "out" / "summary.html").unlink()
+    shutil.rmtree(next((tmp_path / "out").glob("west-a*")))
+    done = command("verify", str(tmp_path / "out"))
+    assert done.returncode == 1
+    for words in ("summary.html: missing", "east-b_2019-2023/mask.tif: ", "west-a_2019-2023: "):
+        assert words in done.stdout
+
+
 def test_fresh_starts_over_and_goes_on_without_it_g3(tmp_path: Path) -> None:
     archive(tmp_path / "in", 2)
     ask(tmp_path / "in", tmp_path / "out")
@@ -462,7 +483,7 @@ def test_the_ledger_opens_in_a_gis_while_the_batch_runs_g3(tmp_path: Path) -> No
         seen.append(list(frame["status"]))
 
     ask(tmp_path / "in", tmp_path / "out", on_event=look)
-    assert seen == [["pending", "pending"], ["done", "pending"], ["done", "done"], ["done", "done"]]
+    assert seen == [["pending", "pending"], ["done", "pending"], *[["done", "done"]] * 3]
 
 
 # --- G4: added up

@@ -230,3 +230,25 @@ def test_a_checkpoint_that_is_not_there_is_one_line_e7(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
     assert "no weights" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mistyped_option_is_told_the_nearest_one(tmp_path: Path) -> None:
+    done = geomtrs("detect", "a.tif", "b.tif", "--qurey", "what changed")
+    assert done.returncode == 2
+    assert "did you mean --query?" in done.stderr
+    assert "see geomtrs plan --help" in geomtrs("plan", "a.tif", "--max-shift", "far").stderr
+
+
+def test_numbers_that_are_no_box_are_not_taken_for_a_file(pair: tuple[str, str], tmp_path: Path) -> None:
+    refused(ask(pair, tmp_path / "out", "--aoi", "1,2,3"), 2, "3 numbers")
+
+
+def test_a_path_that_is_none_is_refused_before_anything_is_said(tmp_path: Path) -> None:
+    done = ask((str(tmp_path / "a.tif"), str(tmp_path / "b.tif")), tmp_path / "out")
+    refused(done, 1, "no such file")
+    assert "device" not in done.stderr
+
+
+def test_plain_pictures_can_be_planned(pair: tuple[str, str]) -> None:
+    done = geomtrs("plan", *pair, "--pixels", "--json")
+    assert json.loads(done.stdout)["grid"]["crs"] is None, done.stderr

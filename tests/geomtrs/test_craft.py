@@ -25,12 +25,16 @@ from PIL import Image
 
 from geomtrs.cli import main
 from geomtrs.craft import grid
-from geomtrs.craft.export import brush_rle, coco_rle, export, split_places
-from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
-from geomtrs.craft.perceive import ChatPerceiver, Endpoint, LabelPerceiver, SentencePerceiver
+from geomtrs.craft.chat import ChatPerceiver
+from geomtrs.craft.codes import brush_rle, coco_rle
+from geomtrs.craft.endpoint import Endpoint
+from geomtrs.craft.export import export, split_places
+from geomtrs.craft.ledger import KEPT, UNCORRECTED, Budget, Ledger, Triplet, read_mask
+from geomtrs.craft.pairs import list_pairs, read_pair, rule_of_classes
+from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
 from geomtrs.craft.phrase import GrammarPhraser
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Perceiver, Phrased
-from geomtrs.craft.run import Parts, craft, list_pairs, read_pair, rule_of_classes
+from geomtrs.craft.run import Parts, craft
 from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
 from geomtrs.craft.verify import RuleVerifier, iou, unlikeness
 from geomtrs.data.labels import THINGS
@@ -135,9 +139,9 @@ def test_every_record_says_what_proposed_and_what_judged_it(pairs: Path, tmp_pat
         (triplet, *_) = ledger._rows("SELECT phraser, verifier, checks, decision FROM triplets")
         ((hashes, digest),) = ledger._rows("SELECT hashes, digest FROM pairs WHERE status = 'done'")
     assert finding[:3] == ("labels", "labels", "rules")
-    assert [check["rule"] for check in json.loads(finding[3])] == ["size", "cells", "kind", "own mask"]
+    assert [check["rule"] for check in json.loads(finding[3])] == ["size", "cells", "kind", "own mask", "judge"]
     assert triplet[:2] == ("grammar, at most 6 a pair", "rules")
-    assert [check["rule"] for check in json.loads(triplet[2])] == ["size", "known", "twin", "reads back"]
+    assert [check["rule"] for check in json.loads(triplet[2])] == ["size", "known", "visible", "twin", "reads back"]
     assert set(json.loads(hashes)) == {"A", "B", "labelA", "labelB"}
     assert len(digest) == 32
 
@@ -333,8 +337,10 @@ def test_the_command_line_crafts_tells_and_exports_k1(
 
 def test_uncorrected_sentences_stay_in_the_ledger_and_out_of_the_export(pairs: Path, tmp_path: Path) -> None:
     class Liar(GrammarPhraser):
-        def phrase(self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator) -> list[Phrased]:
-            said = super().phrase(pair, checked, rng)
+        def phrase(
+            self, pair: Pair, checked: Mapping[int, Candidate], rng: np.random.Generator, ask: Ask
+        ) -> list[Phrased]:
+            said = super().phrase(pair, checked, rng, ask)
             return [*said, replace(said[0], mask=np.roll(said[0].mask, 4, 0)), said[0]]
 
     parts = Parts(LABELS.perceiver, LABELS.segmenter, LABELS.verifier, Liar())
@@ -486,12 +492,12 @@ def test_a_server_that_stumbles_is_asked_again(
     ("always", "said", "requests"),
     [
         ({"status": 500}, "status 500", 5),
-        ({"status": 401, "body": f"bad key {KEY}"}, r"bad key \*\*\*", 1),
+        ({"status": 422, "body": f"bad key {KEY}"}, r"bad key \*\*\*", 1),
         ({"status": 302, "headers": {"Location": "http://192.0.2.1/"}}, "status 302", 1),
         ({"status": 429, "headers": {"Retry-After": "9999"}}, "asks to wait 9999 s", 1),
-        ({"text": "sorry"}, "3 answers about top-left that cannot be used", 3),
+        ({"text": "sorry"}, "3 answers of eyes at .* to perceive that cannot be used", 3),
     ],
-    ids=["5xx", "401", "redirect", "long wait", "no JSON"],
+    ids=["5xx", "other", "redirect", "long wait", "no JSON"],
 )
 def test_a_server_that_never_answers_fails_the_pair_with_its_reason(
     always: Step, said: str, requests: int, plain: Path, tmp_path: Path
@@ -511,7 +517,7 @@ def test_stopped_by_the_budget_it_goes_on_without_a_call_made_twice_k2(plain: Pa
         assert len(asked) == len(set(asked)) == 18
         stub.steps, stub.asked = [{}, {}, {"findings": [HOUSE]}], []
         for most, status in ((4, {"pending": 2}), (13, {"done": 1, "pending": 1})):
-            counts = craft(plain, tmp_path / "cut", with_model(seen(stub)), max_calls=most)
+            counts = craft(plain, tmp_path / "cut", with_model(seen(stub)), budget=Budget(most))
             assert (counts["pairs"], counts["calls"]["made"]) == (status, most)
             assert f"no more than {most}" in counts["stopped"]
         assert craft(plain, tmp_path / "cut", with_model(seen(stub)))["triplets"] == whole["triplets"]
@@ -572,7 +578,7 @@ def test_sentences_of_the_user_are_cut_out_by_a_model_of_unlabelled_pairs_k1(pla
     came, went = "the bright house that appeared", "the bright house that was removed"
     counts = craft(plain, tmp_path / "out", with_model(SentencePerceiver((came, went))))
     assert counts["pairs"] == {"done": 2}
-    assert counts["failed_rules"] == {"size": 2}  # nothing became darker
+    assert counts["failed_rules"] == {"size": 2, "judge": 2}  # nothing became darker
     (one, *_) = kept(tmp_path / "out")
     assert (one.sentence, one.kind) == (came, "appear")
     assert read_mask(tmp_path / "out", one.mask)[BUILT].mean() > 0.9

@@ -68,6 +68,11 @@ def test_a_year_does_not_contradict_a_day_in_it() -> None:
     assert order_notes(["2019-05-01", "2019"]) == ()
 
 
+def test_two_images_of_one_date_get_a_word() -> None:
+    (note,) = order_notes(["2020-05-01", None, "2020-05-01"])
+    assert "two images are of 2020-05-01" in note
+
+
 def test_dates_are_compared_in_their_order_a7() -> None:
     assert pairs(3) == ((0, 1), (1, 2))
     assert pairs(3, "first-last") == ((0, 2),)

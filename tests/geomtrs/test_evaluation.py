@@ -186,14 +186,52 @@ def test_pixels_that_are_not_known_count_nowhere() -> None:
     assert measured(Says({}), [dark, unknown]).unlabelled == 1
 
 
-def test_the_paraphrase_gap_compares_within_kinds_that_have_both() -> None:
+def test_the_paraphrase_gap_is_of_the_same_pair_asked_the_same_in_other_words() -> None:
+    half = (slice(10, 30), slice(4, 14))
     cases = [
-        made_case("left", LEFT),
-        made_case("port side", LEFT, held_out=True),
-        made_case("missed", LEFT, kind="rank"),
+        made_case("left", LEFT, pair=0, twin="port side"),
+        made_case("larboard", LEFT, pair=1, held_out=True, twin="left"),
+        made_case("a hard one", RIGHT, pair=2, held_out=True),  # no twin: how hard it is must not count
     ]
-    found = measured(Says({"left": mask_of(LEFT)}), cases)
-    assert found.paraphrase_gap == pytest.approx(-1, abs=1e-6)
+    found = measured(Says({"left": mask_of(LEFT), "port side": mask_of(half), "larboard": mask_of(LEFT)}), cases)
+    assert found.seen.value == pytest.approx(1, abs=1e-6)
+    assert found.held_out.value == pytest.approx((0.5 + 1) / 2, abs=1e-6)
+    assert found.paraphrase_gap.value == pytest.approx(-0.25, abs=1e-6)
+    assert (found.paraphrase_gap.cases, found.paraphrase_gap.places) == (2, 2)
+
+
+def test_the_paraphrase_gap_has_an_interval_over_places() -> None:
+    cases = [made_case("left", LEFT, pair=pair, twin="port side") for pair in range(6)]
+    found = measured(Says({"left": mask_of(LEFT)}), cases).paraphrase_gap
+    assert (found.value, found.low, found.high) == pytest.approx((-1, -1, -1), abs=1e-6)
+
+
+class Narrow(Says):
+    """Marks the first ten columns of what it is given, and the thing at column 200 of the whole picture."""
+
+    def features(self, tiles: NDArray[np.uint8]) -> object:
+        return tiles.shape[-1]
+
+    def answer(self, features: object, prepared: list[str]) -> Answer:
+        assert isinstance(features, int)
+        probability = np.zeros((1, 1, HEIGHT, features), np.float32)
+        probability[..., :10] = 0.9
+        probability[..., 200:220] = 0.9
+        return Answer(probability, np.ones((1, 1), np.float32))
+
+
+def test_tiled_less_whole_is_what_cutting_costs() -> None:
+    mask = np.zeros((HEIGHT, 300), bool)
+    mask[:, :10] = mask[:, 200:220] = True
+    ground = np.zeros((HEIGHT, 300, 3), np.uint8)
+    case = Case(ground, ground, "left", mask, np.ones_like(mask), "made", "here", "direction")
+    (one,) = answers(Narrow({}), [case], tiled_px=150)
+    found = measure([outcome([one], 0)])
+    assert found is not None
+    assert (found.whole.value, found.tiled.value) == pytest.approx((1, 10 / 40), abs=1e-6)
+    assert found.tiling_gap.value == pytest.approx(-0.75, abs=1e-6)
+    (small,) = answers(Says({}), [made_case("left", LEFT)], tiled_px=128)
+    assert small.tiled is None
 
 
 def test_calibration_is_the_distance_of_what_is_said_from_what_holds() -> None:

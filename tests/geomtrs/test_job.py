@@ -41,6 +41,7 @@ def test_one_sentence_of_two_dates_gives_the_files_of_the_contract(done: ChangeR
         "coverage.tif",
         "changes.gpkg",
         "preview.png",
+        "project.qgz",
         "item.json",
         "run.json",
         "checksums.json",

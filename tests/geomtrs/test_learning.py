@@ -6,18 +6,22 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from geomtrs.data.expressions import all_expressions, spoken
-from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, LabelRule, rule_of
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.composite import Scene, blob, scorch
+from geomtrs.data.expressions import all_expressions, spoken, unlabelled_expressions
+from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, UNLABELLED, LabelRule, rule_of
+from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
+from geomtrs.errors import DataError
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.training.calibration import temperature
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.losses import existence_loss, mask_loss
 from geomtrs.training.samples import QUESTIONS, PairSampler
+from geomtrs.training.sets import RULE_NUMBERS, RULE_TABLES
 
 
 def test_a_label_says_nothing_of_things_its_set_does_not_name() -> None:
@@ -145,6 +149,24 @@ def test_a_pack_gives_back_the_planes_of_its_folder(tmp_path: Path) -> None:
             assert np.array_equal(pack.plane(sample, name), pixels)
 
 
+def test_a_file_of_places_says_what_is_kept_for_validation(tmp_path: Path) -> None:
+    write_set(tmp_path / "sets", pairs=3)
+    (tmp_path / "val.json").write_text('{"fotbcd": ["s1"], "another": ["s0"]}', encoding="utf-8")
+    read = read_folder(tmp_path / "sets", val=read_places(tmp_path / "val.json"))
+    assert [facts["split"] for facts, _ in read] == ["train", "val", "train"]
+
+
+def test_a_file_of_no_places_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "val.json").write_text('{"fotbcd": "s1"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"val\.json: found no list of scenes"):
+        read_places(tmp_path / "val.json")
+
+
+def test_the_places_that_ship_are_read() -> None:
+    places = read_places(Path(__file__).parents[2] / "configs" / "nano_val.json")
+    assert "levir_test_1" in places["levir_cd"]
+
+
 def test_samples_ask_what_the_labels_answer(tmp_path: Path) -> None:
     write_set(tmp_path / "sets", pairs=2)
     write_pack(tmp_path / "pack", read_folder(tmp_path / "sets"))
@@ -165,6 +187,77 @@ def test_samples_ask_what_the_labels_answer(tmp_path: Path) -> None:
                 assert (with_it[there] == PRESENT).all()
                 assert (without_it[there] == ABSENT).all()
     assert asked > 0
+
+
+def sampler_of_masks(root: Path, direction: str, *, marked: bool, absent: bool = True) -> PairSampler:
+    """Pairs of a set that says by its mask alone where buildings changed."""
+    facts = {"set": "levir_cd", "scene": "s", "gsd_m": 0.5, "split": "train", "direction": direction}
+    pixels = np.random.default_rng(0).integers(90, 120, (256, 256, 3)).astype(np.uint8)
+    mask = np.zeros((256, 256), np.uint8)
+    mask[80:160, 60:180] = 255 * marked
+    write_pack(root, iter([({**facts, "name": "a"}, {"A": pixels, "B": pixels, "mask": mask})]))
+    return PairSampler(Pack(root), np.random.default_rng(3), absent=absent)
+
+
+def asked_of_buildings(sampler: PairSampler) -> dict[tuple[str, int], int]:
+    """(direction, state of existence) → how often, over some pairs as they are."""
+    asked: dict[tuple[str, int], int] = {}
+    for _ in range(30):
+        drawn = sampler.draw()
+        for question, state in zip(drawn.questions, drawn.existence.tolist(), strict=True):
+            if question.thing == THINGS.index("building"):
+                key = DIRECTIONS[question.direction], state
+                asked[key] = asked.get(key, 0) + 1
+    return asked
+
+
+def test_a_mask_that_marks_nothing_teaches_that_nothing_was_built(tmp_path: Path) -> None:
+    asked = asked_of_buildings(sampler_of_masks(tmp_path, "none", marked=False))
+    assert asked["appeared", ABSENT] > 5
+    assert asked["disappeared", ABSENT] > 5
+    assert not any(state == PRESENT for _, state in asked)
+
+
+def test_a_mask_without_a_direction_teaches_that_something_changed_but_not_which_way(tmp_path: Path) -> None:
+    asked = asked_of_buildings(sampler_of_masks(tmp_path, "unknown", marked=True))
+    assert asked["changed", PRESENT] > 5
+    assert ("appeared", PRESENT) not in asked
+    assert ("appeared", ABSENT) not in asked
+
+
+def test_scorched_ground_is_darker_and_burnt_and_nothing_else_is_known_of_it() -> None:
+    rng = np.random.default_rng(0)
+    scene = Scene(
+        np.full((256, 256, 3), (60, 120, 50), np.uint8), np.ones((256, 256), np.uint8), np.ones((256, 256), np.uint8)
+    )
+    where = blob(rng, 0.2)
+    before = scene.copy()
+    scorch(scene, where, rng, RULE_NUMBERS["scorched"])
+    states = RULE_TABLES[scene.rule, :, scene.raw]
+    burnt = THINGS.index("burnt")
+    assert 0.19 < where.mean() < 0.21
+    assert (states[where][:, burnt] == PRESENT).all()
+    assert (np.delete(states[where], burnt, 1) == UNKNOWN).all()
+    assert scene.image[where].mean() < 0.8 * before.image[where].mean()
+    assert np.array_equal(scene.raw[~where], before.raw[~where])
+
+
+def test_things_that_no_set_labels_are_nowhere(tmp_path: Path) -> None:
+    sampler = sampler_of_masks(tmp_path, "appear", marked=True)
+    drawn = [sampler.draw() for _ in range(20)]
+    asked = [(d, k) for d in drawn for k, q in enumerate(d.questions) if q.thing == UNLABELLED]
+    assert len(asked) > 5
+    assert all((d.answers[k] == ABSENT).all() and d.existence[k] == ABSENT for d, k in asked)
+
+
+def test_no_sentence_about_a_known_thing_is_one_about_an_unlabelled_one() -> None:
+    assert not {e.text for e in all_expressions()} & {e.text for e in unlabelled_expressions()}
+
+
+def test_without_absent_things_nothing_is_known_to_be_nowhere(tmp_path: Path) -> None:
+    asked = asked_of_buildings(sampler_of_masks(tmp_path, "appear", marked=True, absent=False))
+    assert asked["appeared", PRESENT] > 5
+    assert {state for _, state in asked} == {PRESENT, UNKNOWN}
 
 
 def test_the_same_seed_draws_the_same_samples(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_e10_a_folder_without_a_readable_record_is_refused_by_name(tmp_path: Pat
         ("changes_new-roads.geojson", "polygons"),
         ("changes.cpg", "polygons"),
         ("coverage.tif", "coverage"),
+        ("project.qgz", "project"),
         ("item.json", "item"),
     ],
 )

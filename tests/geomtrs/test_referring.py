@@ -191,6 +191,19 @@ def test_beside_the_road_is_near_and_not_far() -> None:
     assert all(mask[5:15, 26:36].all() and mask.sum() == 100 for mask in masks)
 
 
+def test_a_twin_has_the_same_mask_by_a_second_reading_and_is_held_out_where_its_sentence_is_not() -> None:
+    twins = [(seed, one) for seed in range(4) for one in told(seed) if one.twin is not None]
+    assert len(twins) > 20
+    for seed, one in twins:
+        assert one.twin is not None
+        assert np.array_equal(*(holds(text, *drawn(seed), 0.5)[0] for text in (one.sentence, one.twin))), one.twin
+        held_out = {
+            text: any(e.held_out and text.endswith(e.text) for e in sayings()[one.thing, one.direction, one.source])
+            for text in (one.sentence, one.twin)
+        }
+        assert held_out[one.twin] != one.held_out
+
+
 def test_a_slip_of_the_finger_leaves_the_words_about_the_scene() -> None:
     slipped = [
         (plain, one)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
 from geomtrs.result import ChangeResult, area_text
 from tests.geomtrs.answered import GEOBOX, SENTENCE, KnownAnswer, finished_run, known_answer
@@ -111,7 +112,8 @@ class Page(HTMLParser):
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag not in {"script", "link", "iframe"}
+        assert tag not in {"script", "link"}
+        assert tag != "iframe" or dict(attrs)["sandbox"] == "allow-scripts"
         self.sources += [value for name, value in attrs if name in {"src", "href"} and value]
 
     def handle_data(self, data: str) -> None:
@@ -156,6 +158,12 @@ def test_b5_a_sentence_cannot_break_the_page(result: ChangeResult, tmp_path: Pat
 
 def test_a_map_can_be_drawn_of_something_and_of_nothing(result: ChangeResult, nothing: ChangeResult) -> None:
     assert result.explore().get_bounds() != nothing.explore().get_bounds()
+
+
+def test_a_map_without_folium_names_the_extra(result: ChangeResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "folium", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'geomtrs\[notebook\]'"):
+        result.explore()
 
 
 def test_e10_a_folder_without_a_run_says_so_at_first_use(tmp_path: Path) -> None:

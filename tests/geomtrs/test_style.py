@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -23,11 +20,11 @@ from odc.geo.geobox import GeoBox
 
 from geomtrs.outputs.style import ANSWER_COLOUR, mask_qml, polygon_qml, probability_qml
 from geomtrs.outputs.vector import table, write
+from tests.geomtrs.pyqgis import qgis
 from tiling.vectorize import Polygons
 
 SENTENCE = 'the «new» houses & sheds <all> "of" Müller\'s -- 東'
 UTM = GeoBox((10, 10), Affine(10, 0, 500_000, 0, -10, 6_650_000), "EPSG:32633")
-SYSTEM_PYTHON = Path("/usr/bin/python3")
 # What a query may hold: any text but control characters, half surrogates and line separators.
 sentences = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Cn")), min_size=1, max_size=40)
 
@@ -76,23 +73,6 @@ def test_every_layer_has_a_default_style_in_layer_styles_d3(tmp_path: Path) -> N
 
 def test_the_styles_do_not_hide_the_layers_from_readers(tmp_path: Path) -> None:
     assert len(geopandas.read_file(styled(tmp_path / "changes.gpkg"), layer="houses")) == 1
-
-
-def qgis(script: str, *arguments: str) -> dict[str, object]:
-    """What a script prints as JSON, run by the system's PyQGIS without a display."""
-    probe = [SYSTEM_PYTHON, "-c", "import qgis.core"]
-    if not SYSTEM_PYTHON.exists() or subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("no PyQGIS in the system's Python")
-    start = "import json, sys; from qgis.core import *; app = QgsApplication([], False); app.initQgis()\n"
-    ran = subprocess.run(
-        [SYSTEM_PYTHON, "-c", start + script, *arguments],
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer: dict[str, object] = json.loads(ran.stdout.splitlines()[-1])
-    return answer
 
 
 @pytest.mark.qgis

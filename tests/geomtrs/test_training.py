@@ -19,9 +19,12 @@ import geomtrs
 from geomtrs.cli import main
 from geomtrs.errors import JobError, QueryError
 from geomtrs.models import catalog
+from geomtrs.models.mtrefseg import NanoParams, build_nano
+from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.query import Query
 from geomtrs.training import loop, nano
 from geomtrs.training.config import StageConfig, read_config
+from geomtrs.training.stages import SentenceBank, start_stage2, training_expressions
 from tests.geomtrs.test_learning import write_set
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -37,6 +40,25 @@ def data(tmp_path: Path) -> Path:
 def config(data: Path, out: Path, **told: Any) -> StageConfig:  # noqa: ANN401 - values of a config
     values: dict[str, Any] = {"drawn": 0, "steps": 4, "batch": 2, "workers": 0, "precision": "fp32", "save_every": 2}
     return StageConfig(model="nano", data=str(data), out=str(out), **(values | told))
+
+
+def imagenet_state() -> dict[str, torch.Tensor]:
+    """Random weights under the names of the published EfficientNet-Lite0, batch norms apart."""
+    ours = {"stem": ("_conv_stem", "_bn0")}
+    for i in range(16):
+        ours[f"blocks.{i}.expand"] = (f"_blocks.{i}._expand_conv", f"_blocks.{i}._bn0")
+        ours[f"blocks.{i}.depthwise"] = (f"_blocks.{i}._depthwise_conv", f"_blocks.{i}._bn1")
+        ours[f"blocks.{i}.project"] = (f"_blocks.{i}._project_conv", f"_blocks.{i}._bn2")
+    state = {}
+    for key, value in EfficientNetLite0().state_dict().items():
+        layer, _, part = key.rpartition(".")
+        conv, norm = ours[layer]
+        if part == "weight":
+            state[f"{conv}.weight"] = torch.rand_like(value)
+        else:
+            state |= {f"{norm}.{name}": torch.rand_like(value) for name in ("weight", "bias", "running_mean")}
+            state[f"{norm}.running_var"] = torch.rand_like(value) + 1
+    return state
 
 
 def losses(out: Path) -> list[float]:
@@ -81,6 +103,36 @@ def test_both_stages_of_the_small_model_train_and_their_weights_answer(data: Pat
     asked = model.prepare([Query("the buildings that appeared")])
     answer = model.answer(model.features(np.zeros((1, 2, 3, 64, 64), np.uint8)), asked)
     assert np.isfinite(answer.probability).all()
+
+
+@pytest.mark.parametrize("fusion", ["concat_conv", "abs_diff", "avg"])
+def test_the_small_model_trains_with_every_published_fusion(data: Path, tmp_path: Path, fusion: str) -> None:
+    nano.stage1(config(data, tmp_path / "out", steps=2, fusion=fusion))
+    assert all(np.isfinite(losses(tmp_path / "out")))
+
+
+def test_a_first_stage_of_another_fusion_is_refused(data: Path, tmp_path: Path) -> None:
+    network = build_nano(NanoParams(fusion="avg"))
+    checkpoint = nano.stage1(config(data, tmp_path / "one", steps=1, batch=1))
+    with pytest.raises(JobError, match="the same fusion"):
+        start_stage2(network, checkpoint, 64)
+
+
+def test_the_second_stage_may_begin_with_the_encoder_alone(tmp_path: Path) -> None:
+    network = build_nano(NanoParams())
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    torch.save(imagenet_state(), tmp_path / "lite0.pth")
+    assert start_stage2(network, tmp_path / "lite0.pth", 64) is None
+    moved = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {key for key in before if key.startswith("encoder.")}
+
+
+def test_sentences_that_were_asked_before_are_not_read_again() -> None:
+    network, _, tokenizer = nano._go_on(WEIGHTS)
+    reader = nano._reader(network.eval())
+    bank = SentenceBank(reader.tower, tokenizer, training_expressions()[:4], seed=0)
+    first, again = (bank.ask(reader.head, torch.arange(4)) for _ in range(2))
+    assert torch.equal(first.thing, again.thing)
 
 
 def test_the_loss_falls_on_twenty_steps_over_the_same_pairs(data: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ FORMATS = ("gpkg", "shp", "parquet", "fgb", "geojson")
 FILES = (
     "mask.tif", "mask.qml", "probability.tif", "probability.qml", "coverage.tif", "changes.gpkg", "changes.shp",
     "changes.shx", "changes.dbf", "changes.prj", "changes.cpg", "changes.parquet", "changes.fgb", "changes.geojson",
-    "preview.png", "item.json", "run.json", "checksums.json",
+    "preview.png", "project.qgz", "item.json", "run.json", "checksums.json",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -314,3 +315,24 @@ def test_a_model_is_made_once_however_many_threads_ask(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(births) == 1
+
+
+@dataclass
+class NotingModel(BoxModel):
+    """A model that is also told which tiles it sees."""
+
+    places: list[tuple[int, int]] = field(default_factory=list)
+
+    def at(
+        self, tiles: NDArray[np.uint8], places: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert len(tiles) == len(places)
+        self.places += places
+        return self(tiles)
+
+
+def test_a_model_that_asks_for_it_is_told_the_place_of_every_tile(tmp_path: Path) -> None:
+    source, model = noise_source(60, 50), NotingModel(2)
+    made = cut(source)
+    run(made, source, lambda: model, BlockStore(tmp_path, made.id))
+    assert sorted(model.places) == sorted((tile.row, tile.col) for block in made.blocks for tile in block.tiles)

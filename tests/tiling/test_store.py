@@ -48,6 +48,13 @@ def test_an_array_comes_back_as_it_was_put(store: BlockStore, name: str) -> None
     assert back.flags.writeable
 
 
+def test_arrays_may_be_kept_without_compression(store: BlockStore) -> None:
+    zeros = np.zeros((100, 100), np.int8)
+    store.put("zeros", {"a": zeros}, {}, compressed=False)
+    assert np.array_equal(store.get("zeros", "a"), zeros)
+    assert (store.folder / "zeros.block").stat().st_size > zeros.nbytes
+
+
 def test_meta_and_names_come_back_as_they_were_put(store: BlockStore) -> None:
     assert store.meta("r000c000") == {"existence": [[0.25, 1.0]], "seconds": {"read": 0.5}}
     assert store.names("r000c000") == ("core/0", "n/0", "coverage", "score")

@@ -1,0 +1,82 @@
+"""`geomtrs ask`: a further sentence about a scene whose image features were kept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from geomtrs.cli.detect import AsJson, Debug, LogJson, Quiet, SignWith
+from geomtrs.cli.progress import listener, report
+
+_ANSWER, _RUN = "Answer", "How it runs"
+
+
+def ask(
+    folder: Annotated[str, typer.Argument(help="Folder of a run with --keep-features.")],
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
+    ] = None,
+    queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
+    scope: Annotated[
+        str,
+        typer.Option(help="scene: apply words of rank, size and place; tile: ask them too.", rich_help_panel=_ANSWER),
+    ] = "scene",
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="Folder of the outputs; else FOLDER/ask-….", rich_help_panel=_ANSWER),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Another than that of the first run.", rich_help_panel=_ANSWER)
+    ] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER)
+    ] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = None,
+    max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
+    fill_holes: Annotated[
+        float | None, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
+    sign: SignWith = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+    debug: Debug = False,
+) -> int:
+    """Ask a further sentence of a scene whose image features were kept: it costs only the head of the model.
+
+    [bold]geomtrs detect 2019.tif 2023.tif -q "the buildings that appeared" -o out/ --keep-features[/bold]
+
+    [bold]geomtrs ask out/ -q "new roads"[/bold]
+    """
+    from geomtrs.again import ask as run
+
+    with listener(quiet=quiet, log_json=log_json) as on_event:
+        result = run(
+            folder,
+            query or [],
+            queries=queries,
+            scope=scope,  # type: ignore[arg-type]  # checked by job_spec, whose error names the choices
+            out=out,
+            threshold=threshold,
+            min_area_m2=min_area,
+            max_area_m2=max_area,
+            fill_holes_m2=fill_holes,
+            overwrite=overwrite,
+            fresh=fresh,
+            device=device,
+            threads=threads,
+            sign=sign,
+            on_event=on_event,
+            **({"formats": format} if format else {}),  # type: ignore[arg-type]  # as above
+        )
+    return report(result, quiet=quiet, as_json=json)

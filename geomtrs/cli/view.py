@@ -1,0 +1,24 @@
+"""`geomtrs view`: an answer as a page that any browser opens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from geomtrs.cli.detect import Debug
+
+
+def view(
+    folder: Annotated[str, typer.Argument(help="Folder of a finished run.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="The page; one that exists is replaced.")] = "page.html",
+    debug: Debug = False,
+) -> int:
+    """Write one page of HTML that needs no network: swipe between the dates, polygons and their table.
+
+    [bold]geomtrs view out/ -o page.html[/bold]
+    """
+    from geomtrs.result import ChangeResult
+
+    print(ChangeResult(folder).to_html(out))
+    return 0

@@ -1,0 +1,1 @@
+"""The audit desk: people look at triplets and at the polygons of a run, and their decisions are kept."""

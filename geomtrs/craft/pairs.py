@@ -1,0 +1,176 @@
+"""Pairs as they lie on disk: folders with A and B, with labels and masks where there are some.
+
+Beside `A/` and `B/` may be `labelA/`, `labelB/` and `mask/`, with `samples.jsonl` (a line a pair: name, scene, gsd_m,
+direction, change_class) and `classes.json` (value → name). What lies in rasters is cut by `rasters`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from geomtrs.craft.perceive import things_by_name
+from geomtrs.craft.protocols import Labels, Pair
+from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, LabelRule, rule_of
+from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
+from geomtrs.data.pictures import read_picture
+from geomtrs.errors import DataError
+
+_SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A pair as it lies on disk, before anything of it is read."""
+
+    id: str
+    name: str
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+    def path(self, plane: str) -> Path | None:
+        """The file of A, B, mask, labelA or labelB."""
+        paths = (self.folder / plane / f"{self.name}{suffix}" for suffix in _SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)
+
+    def read(self) -> Pair:
+        """As `read_pair`."""
+        return read_pair(self)
+
+
+def list_pairs(source: Path) -> list[Listed]:
+    """Every pair of a folder, set by set, in the order of its list or of its names; single dates are left out."""
+    folders = [source] if _is_set(source) else sorted(filter(_is_set, source.iterdir())) if source.is_dir() else []
+    found = [one for folder in folders for one in _listed(folder) if one.path("A") and one.path("B")]
+    if not found:
+        there = "no pair in A and B" if source.is_dir() else "no such folder"
+        raise DataError(source, found=there, wanted="A and B with pictures of the same names", remedy="check the path")
+    return found
+
+
+def read_pair(listed: Listed) -> Pair:
+    """Raises DataError where a file does not read or the planes are of several sizes."""
+    paths = {plane: path for plane in ("A", "B", "mask", "labelA", "labelB") if (path := listed.path(plane))}
+    pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
+    planes = {plane: _plane(path) for plane, path in paths.items() if plane not in pictures}
+    shape = pictures["A"].shape[:2]
+    for plane, array in (pictures | planes).items():
+        if array.shape[:2] != shape:
+            raise DataError(
+                paths[plane], found=f"{array.shape[:2]} rows and columns", wanted=f"{shape}, as the earlier picture",
+                remedy="bring the pair to one size",
+            )  # fmt: skip
+    gsd, place = listed.facts.get("gsd_m"), listed.facts.get("scene")
+    return Pair(
+        id=listed.id,
+        place=f"{listed.folder.name}/{place}" if place else listed.id,
+        before=pictures["A"],
+        after=pictures["B"],
+        files=(paths["A"].resolve(), paths["B"].resolve()),
+        hashes={plane: file_hash(path) for plane, path in paths.items()},
+        gsd_m=float(gsd) if gsd else None,
+        labels=_labels(listed, planes, shape),
+    )
+
+
+def file_hash(path: Path) -> str:
+    """Of its bytes."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
+    """How label values read, by the names of their classes.
+
+    A class with exactly a thing's name is that thing; one that has the name within ("forest and other vegetation") may
+    be it; every other is something else.
+    """
+    names = {int(value): re.sub(r"\(.*?\)", "", name).strip().lower() for value, name in classes.items()}
+    things = things_by_name()
+    present = {value: things[name] for value, name in names.items() if name in things}
+    ignored = tuple(value for value, name in names.items() if name in _NOTHING)
+    within = {
+        thing: tuple(
+            value
+            for value, name in names.items()
+            if value not in present and any(things.get(word) == thing for word in re.findall(r"[a-z-]+", name))
+        )
+        for thing in set(present.values())
+    }
+    return LabelRule(present, within, (*ignored, 255))
+
+
+def _is_set(folder: Path) -> bool:
+    return (folder / "A").is_dir() and (folder / "B").is_dir()
+
+
+def _listed(folder: Path) -> Iterator[Listed]:
+    list_ = folder / "samples.jsonl"
+    if not list_.is_file():
+        for name in sorted({path.stem for path in (folder / "A").iterdir() if path.suffix.lower() in _SUFFIXES}):
+            yield Listed(f"{folder.name}/{name}", name, folder)
+        return
+    for number, line in enumerate(list_.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            facts = json.loads(line)
+            yield Listed(f"{folder.name}/{facts['name']}", str(facts["name"]), folder, facts)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                list_, found=f"line {number}: {type(error).__name__} ({error})", wanted="an object with a name",
+                remedy="mend the line",
+            ) from error  # fmt: skip
+
+
+def _plane(path: Path) -> NDArray[np.uint8]:
+    """(H, W) of one byte."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode in ("L", "P") else image.convert("L"), np.uint8)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(path, found=str(error), wanted="labels of one byte", remedy="replace the file") from error
+
+
+def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> Labels | None:
+    """What is known of the pair; None where nothing is."""
+    mask = planes.get("mask")
+    still = np.zeros(shape, bool) if mask is None else mask == 0
+    unknown = np.full((len(THINGS), *shape), UNKNOWN, np.uint8)
+    if "labelA" in planes and "labelB" in planes:
+        rule = rule_of(listed.folder.name, listed.name) or _rule_beside(listed.folder / "classes.json")
+        if rule is not None:
+            tables = rule.tables()
+            return Labels(tables[:, planes["labelA"]], tables[:, planes["labelB"]], still)
+    if mask is None:
+        return None
+    # What sysu pairs of cd_samples show is any change.
+    means = None if listed.name.startswith("sysu") else MASK_MEANS.get(listed.folder.name)
+    means = means or str(listed.facts.get("change_class", "")).lower()
+    thing = THINGS.index(things[means]) if means in (things := things_by_name()) else ANYTHING
+    direction = listed.facts.get("direction")
+    if thing == ANYTHING or direction not in ("appear", "disappear"):
+        return Labels(unknown, unknown.copy(), still, frozenset({thing}))
+    there = unknown.copy()
+    unknown[thing][~still], there[thing][~still] = ABSENT, PRESENT
+    dates = (unknown, there) if direction == "appear" else (there, unknown)
+    return Labels(*dates, still, frozenset({thing}))
+
+
+def read_classes(path: Path) -> LabelRule:
+    """How label values read, by a file of value → name. Raises DataError where it does not read."""
+    try:
+        return rule_of_classes(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error
+
+
+def _rule_beside(path: Path) -> LabelRule | None:
+    return read_classes(path) if path.is_file() else None

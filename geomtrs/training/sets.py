@@ -1,0 +1,103 @@
+"""What is known of the public sets beside their labels: how often each is drawn, what it never shows, whom it lends to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
+
+# Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
+ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
+NOT_ASSUMED = {"drawn", "landsat_worldcover", "river_floods", "timelapse_weak/columbia", "xbd_guatemala"}
+# What certain sets never show, though they do not label it: else a pond may pass for a roof unpunished.
+SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
+    "naip_potholes": ("building", "town", "car", "boat", "pool"),
+    "amazon_forest": ("building", "car", "boat", "pool"),
+    "karabuk_fires": ("building", "car", "boat", "pool"),
+    "timelapse_weak/columbia": ("building", "town", "car", "pool", "road", "field"),
+}
+
+# How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
+WEIGHTS: Mapping[str, float] = {
+    "levir_cd": 9, "levir_cd_more": 6, "gz_cd": 6, "fotbcd": 2, "river_floods": 5, "naip_potholes": 4, "urban_trees_ca": 4,
+    "airchange": 1.2, "dsifn": 1, "dsifn_cities": 0.4, "joplin_tornado": 0.8, "kahramanmaras_quake": 2, "karabuk_fires": 2.5,
+    "cd_figures": 1.5, "cd_samples": 0.5, "timelapse_weak": 2, "xbd_guatemala": 0.5, "flood_aerial": 0.5, "dronedeploy": 0.7,
+    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.2, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
+    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 2.0, "coast_water": 0.5, "drawn": 4, "ca_pools": 1.5, "landslides": 1.3,
+}  # fmt: skip
+
+# Sets whose mask stands for "what changed": what they leave out is no change worth a mention there.
+CHANGE_SETS = {
+    "airchange",
+    "levir_cd",
+    "levir_cd_more",
+    "gz_cd",
+    "fotbcd",
+    "dsifn",
+    "dsifn_cities",
+    "cd_samples",
+    "naip_potholes",
+}
+
+# Sets of like ground resolution lend each other pieces.
+FINE = {"dronedeploy", "estonia_objects", "kampala_buildings", "gsi_roads", "gsi_solar", "swiss_drone", "oil_palm", "drone_cars",
+         "ca_pools", "cil_roads", "loveda_potsdam_samples", "fotbcd"}  # fmt: skip
+COARSE = {
+    "amazon_forest",
+    "india_s2",
+    "korea_s2",
+    "landsat_worldcover",
+    "river_floods",
+    "karabuk_fires",
+    "dsifn_cities",
+    "timelapse_weak",
+}
+
+# Sets whose green ground may be made to look burnt: woods and fields from far enough for a fire to fit in.
+MAY_BURN = {
+    "amazon_forest",
+    "drawn",
+    "karabuk_fires",
+    "korea_s2",
+    "landsat_worldcover",
+    "naip_potholes",
+    "river_floods",
+    "ru_forest",
+}
+MASK_PRESENT, MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
+
+
+def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
+    """Rule numbers by key, and all their tables (rules, things, 256); number 0 knows nothing."""
+    tables = [np.full((len(THINGS), 256), UNKNOWN, np.uint8)]
+    numbers = {}
+    for key, rule in RULES.items():
+        table = rule.tables()
+        if key not in NOT_ASSUMED:
+            for thing in ASSUMED_ABSENT:
+                row = table[THINGS.index(thing)]
+                if (row == UNKNOWN).all():
+                    row[:] = ABSENT
+        for thing in SURELY_ABSENT.get(key, ()):
+            table[THINGS.index(thing)] = ABSENT
+        numbers[key] = len(tables)
+        tables.append(table)
+    for thing in sorted(set(MASK_MEANS.values()) - {"anything"}):
+        table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
+        table[THINGS.index(thing), MASK_PRESENT] = PRESENT
+        table[THINGS.index(thing), MASK_ABSENT] = ABSENT
+        for other in ASSUMED_ABSENT:
+            table[THINGS.index(other)] = ABSENT
+        numbers[f"mask/{thing}"] = len(tables)
+        tables.append(table)
+    # Scorched ground: what stood there may stand still or not.
+    numbers["scorched"] = len(tables)
+    tables.append(np.full((len(THINGS), 256), UNKNOWN, np.uint8))
+    tables[-1][THINGS.index("burnt"), 1] = PRESENT
+    return numbers, np.stack(tables)
+
+
+RULE_NUMBERS, RULE_TABLES = _rules()

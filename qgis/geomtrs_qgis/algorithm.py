@@ -1,0 +1,145 @@
+"""What the algorithms have in common: how they ask, what they tell, which parameters they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from processing.core.ProcessingConfig import ProcessingConfig
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterString,
+    QgsProcessingUtils,
+)
+from qgis.PyQt.QtGui import QIcon
+
+from .command import CommandError, Ended, find_program, run
+
+ICON = Path(__file__).parent / "icon.svg"
+SETTING = "GEOMTRS_PROGRAM"
+QUERY, MODEL, THRESHOLD, MIN_AREA = "QUERY", "MODEL", "THRESHOLD", "MIN_AREA"
+REPLACE, OUTPUT = "REPLACE", "OUTPUT"
+DONE, FAILED, IN_PART, INTERRUPTED = 0, 1, 3, 130
+
+
+class GeomtrsAlgorithm(QgsProcessingAlgorithm):
+    """One command of geomtrs; `replaces` are its options that start over."""
+
+    replaces: tuple[str, ...] = ()
+
+    def createInstance(self) -> GeomtrsAlgorithm:
+        """QGIS runs a copy."""
+        return type(self)()
+
+    def icon(self) -> QIcon:
+        """That of the provider."""
+        return QIcon(str(ICON))
+
+    def svgIconPath(self) -> str:
+        """The same for where QGIS wants a path."""
+        return str(ICON)
+
+    def canExecute(self) -> tuple[bool, str]:
+        """Whether there is a geomtrs to ask; QGIS shows the reason instead of the dialogue where there is none."""
+        try:
+            find_program(_setting())
+        except CommandError as error:
+            return False, str(error)
+        return True, ""
+
+    def ask(self, arguments: list[str], feedback: QgsProcessingFeedback) -> Ended:
+        """How the command ended; its progress is shown, and it stops when the user says so.
+
+        Raises QgsProcessingException with the command's own line where it failed or was stopped.
+        """
+        try:
+            program = find_program(_setting())
+            feedback.pushCommandInfo(" ".join(f'"{part}"' if " " in part else part for part in [program, *arguments]))
+            ended = run(program, arguments, lambda event: _tell(event, feedback), feedback.isCanceled)
+        except CommandError as error:
+            raise QgsProcessingException(str(error)) from error
+        if feedback.isCanceled() or ended.code == INTERRUPTED:
+            raise QgsProcessingException("stopped; what is finished is kept: the same once more goes on")
+        if ended.code not in {DONE, IN_PART} and (ended.error or ended.code != FAILED):
+            raise QgsProcessingException(ended.error or f"geomtrs ended with code {ended.code} and without a word")
+        return ended
+
+    def add_answer_parameters(self) -> None:
+        """Sentences, model, threshold, smallest area: as `answer_arguments` reads them."""
+        query = QgsProcessingParameterString(QUERY, "What to look for, a sentence a line", multiLine=True)
+        query.setHelp(
+            "“the buildings that appeared”, “the two largest new lakes over 1 ha”. Each line is asked by itself."
+        )
+        threshold = QgsProcessingParameterNumber(
+            THRESHOLD, "Probability from which a pixel is in the mask", _real(), 0.5, minValue=0.01, maxValue=1.0
+        )
+        area = QgsProcessingParameterNumber(MIN_AREA, "Smallest polygon, m²", _real(), 0.0, minValue=0.0)
+        model = QgsProcessingParameterString(MODEL, "Model", "nano")
+        model.setHelp("nano, differencing, … : `geomtrs model list` names those of the environment.")
+        self.addParameter(query)
+        self.addParameter(threshold)
+        self.addParameter(area)
+        self.add_advanced(model)
+
+    def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
+        """The parameter, folded away at first."""
+        parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+        self.addParameter(parameter)
+
+    def add_output_parameter(self) -> None:
+        """The folder of the answers, and whether what lies there is replaced."""
+        words = f"Replace what an earlier run left in the folder ({', '.join(self.replaces)})"
+        self.add_advanced(QgsProcessingParameterBoolean(REPLACE, words, False))
+        self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, "Folder of the answers"))
+
+    def answer_arguments(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
+        """What the command is told of the shared parameters."""
+        sentences = [line.strip() for line in self.parameterAsString(parameters, QUERY, context).splitlines()]
+        if not any(sentences):
+            raise QgsProcessingException(
+                "What to look for: found nothing; wanted a sentence; remedy: write what changed"
+            )
+        return [
+            *(f"--query={sentence}" for sentence in sentences if sentence),
+            f"--model={self.parameterAsString(parameters, MODEL, context).strip()}",
+            f"--threshold={self.parameterAsDouble(parameters, THRESHOLD, context)}",
+            f"--min-area={self.parameterAsDouble(parameters, MIN_AREA, context)}",
+            f"--out={self.parameterAsString(parameters, OUTPUT, context)}",
+            *(self.replaces if self.parameterAsBoolean(parameters, REPLACE, context) else ()),
+            "--log-json",
+            "--json",
+        ]
+
+
+def load(context: QgsProcessingContext, source: str, name: str, *, raster: bool = False) -> None:
+    """The layer is added to the map when the algorithm has ended, in the style that lies in or beside it."""
+    hint = QgsProcessingUtils.LayerHint.Raster if raster else QgsProcessingUtils.LayerHint.Vector
+    details = QgsProcessingContext.LayerDetails(name, context.project(), name, hint)
+    context.addLayerToLoadOnCompletion(source, details)
+
+
+def _real() -> Any:  # noqa: ANN401 (an enum of QGIS that moved between its versions)
+    return QgsProcessingParameterNumber.Double
+
+
+def _setting() -> str:
+    return str(ProcessingConfig.getSetting(SETTING) or "")
+
+
+def _tell(event: dict[str, Any], feedback: QgsProcessingFeedback) -> None:
+    """One line of progress: text for the log, a share for the bar."""
+    if event.get("text"):
+        feedback.pushInfo(event["text"])
+    total, done = event.get("total"), event.get("n_done", event.get("reused"))
+    if total and isinstance(done, int):
+        feedback.setProgress(100.0 * done / total)
+    failure = event.get("failure")
+    if failure:
+        feedback.pushWarning(f"block {failure['block_id']}: {failure['reason']}")
