@@ -30,7 +30,7 @@ _CONTEXT.set_forkserver_preload(["tests.faults.killer", "distributed", "geomtrs.
 def ask(pair: tuple[str, str], out: Path, scheduler: str | None = None, on_event: Listener = silent) -> None:
     """A run of twelve blocks over the small place."""
     options = {"model": "differencing", "tile_px": 32, "block_tiles": 1, "scheduler": scheduler}
-    detect(*pair, query=SENTENCE, out=out, on_event=on_event, **options)  # type: ignore[arg-type]
+    detect(*pair, query=SENTENCE, out=out, on_event=on_event, **options)
 
 
 def start(pair: tuple[str, str], out: Path, scheduler: str | None = None) -> BaseProcess:
@@ -78,7 +78,7 @@ def resumed(pair: tuple[str, str], out: Path, scheduler: str | None = None) -> i
 
 
 def answer(out: Path) -> dict[str, object]:
-    """Digest of every output but the records of the run; of a GeoPackage, which tells when it was made, of its content."""
+    """Digest of every output but the records of the run; of a GeoPackage, which tells its hour, of its content."""
     entries = read_checksums(out).items()
     return {name: entry.get("parts", entry["hash"]) for name, entry in entries if name not in OF_THE_RUN}
 
