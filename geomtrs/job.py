@@ -36,7 +36,7 @@ from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
 from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
 from geomtrs.spec import DateSource, JobSpec, Options, job_spec
-from geomtrs.state import JobState, begin, blocks_folder, end, hidden, read_state
+from geomtrs.state import DONE, JobState, begin, blocks_folder, clear, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
 from tiling.errors import OutputError
@@ -111,6 +111,7 @@ def resume(
     state = read_state(path)
     if state is None:
         if (path / "run.json").is_file():
+            _tidy(path)
             return ChangeResult(path)
         raise JobError(
             path, found="no run that began here", wanted="the folder of a run", remedy="check it, or run detect"
@@ -234,6 +235,14 @@ def _owned(folder: Path) -> Iterator[None]:
         for empty in (hidden(folder), *([folder] if made else [])):
             with suppress(OSError):  # it holds something, as it should
                 empty.rmdir()
+
+
+def _tidy(folder: Path) -> None:
+    """What a run that was killed at its very end left beside its outputs is gone; blocks that are kept stay."""
+    if (hidden(folder) / "lock").exists():
+        with _owned(folder):
+            if not (hidden(folder) / DONE).exists():
+                clear(folder)
 
 
 def _settings(state: JobState) -> EngineSettings:

@@ -68,7 +68,7 @@ def resumed(pair: tuple[str, str], out: Path, scheduler: str | None = None) -> i
         if isinstance(event, BlockDone):
             computed.add(event.block_id)
 
-    if began or left:
+    if began or left:  # where a whole answer is left, what lies beside it goes
         geomtrs.resume(out, on_event=listen)
     else:  # killed before it had begun
         ask(pair, out, scheduler, on_event=listen)

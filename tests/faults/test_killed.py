@@ -19,6 +19,7 @@ import pytest
 from distributed import Client, LocalCluster
 from numpy.typing import NDArray
 
+from geomtrs.state import blocks_folder
 from tests.faults import killer
 from tests.tiling.fakes import BoxModel, box_change, noise_source, whole
 from tiling.answer import BlockWorker, TileModel
@@ -45,6 +46,16 @@ def undisturbed(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 def test_a_run_killed_with_all_its_processes_goes_on_e1(pair: Pair, tmp_path: Path, undisturbed: Whole) -> None:
     kill_and_go_on(pair, tmp_path, undisturbed, kills=2, seed=1)
+
+
+def test_what_a_run_killed_at_its_very_end_left_is_taken_away_e1(pair: Pair, tmp_path: Path) -> None:
+    killer.ask(pair, tmp_path / "out")
+    left = blocks_folder(tmp_path / "out")
+    left.mkdir(parents=True)
+    (left / "0-0.block").touch()
+    (left.parent / "lock").touch()
+    killer.resumed(pair, tmp_path / "out")
+    assert not left.parent.exists()
 
 
 @pytest.mark.slow
