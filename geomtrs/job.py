@@ -239,10 +239,10 @@ def _owned(folder: Path) -> Iterator[None]:
 
 def _tidy(folder: Path) -> None:
     """What a run that was killed at its very end left beside its outputs is gone; blocks that are kept stay."""
-    if (hidden(folder) / "lock").exists():
+    left = hidden(folder)
+    if left.is_dir() and not (left / DONE).exists() and os.access(left, os.W_OK):
         with _owned(folder):
-            if not (hidden(folder) / DONE).exists():
-                clear(folder)
+            clear(folder)
 
 
 def _settings(state: JobState) -> EngineSettings:

@@ -73,7 +73,7 @@ def resumed(pair: tuple[str, str], out: Path, scheduler: str | None = None) -> i
     else:  # killed before it had begun
         ask(pair, out, scheduler, on_event=listen)
     assert verify(out) == []
-    assert not [path for path in out.iterdir() if path.name.startswith(".")], "nothing is left beside the answer"
+    assert [path for path in out.rglob("*") if path.name.startswith(".")] == []
     return len(done & computed)
 
 
