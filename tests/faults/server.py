@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from typing import ClassVar
@@ -110,16 +112,38 @@ class _Server(ThreadingHTTPServer):
         """A client that went away is no error of ours."""
 
 
+@dataclass(frozen=True)
+class Served:
+    """A folder behind an address, and how many requests, faults and bytes there were so far."""
+
+    address: str
+    _pipe: Connection
+
+    def told(self) -> tuple[int, int, int]:
+        """Requests, those that went wrong, bytes sent."""
+        self._pipe.send("tell")
+        told: tuple[int, int, int] = self._pipe.recv()
+        return told
+
+
 @contextmanager
-def serve(folder: Path, faults: Faults) -> Iterator[str]:
-    """The folder's address, while the context lasts."""
+def serve(folder: Path, kind: str = "", share: float = 0.0, **more: float) -> Iterator[Served]:
+    """The folder, served while the context lasts; by another process, since GDAL keeps this one's threads waiting."""
+    here, there = Pipe()
+    process = get_context("forkserver").Process(target=_serve, args=(folder, kind, share, more, there), daemon=True)
+    process.start()
+    try:
+        yield Served(here.recv(), here)
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(folder: Path, kind: str, share: float, more: dict[str, float], pipe: Connection) -> None:
+    faults = Faults(kind, share, **more)
     handler = type("Handler", (_Handler,), {"folder": folder, "faults": faults})
     server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    pipe.send(f"http://127.0.0.1:{server.server_address[1]}")
+    while pipe.recv():
+        pipe.send((faults.requests, faults.met, faults.bytes_sent))
