@@ -31,6 +31,7 @@ from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
 from geomtrs.notebook import listener
+from geomtrs.outputs.publish import sweep
 from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
@@ -230,6 +231,8 @@ def _owned(folder: Path) -> Iterator[None]:
         ) from error
     try:
         with only_one(hidden(folder) / "lock"):
+            sweep(folder)
+            sweep(hidden(folder))
             yield
     finally:
         for empty in (hidden(folder), *([folder] if made else [])):

@@ -54,6 +54,8 @@ def test_what_a_run_killed_at_its_very_end_left_is_taken_away_e1(pair: Pair, tmp
     left.mkdir(parents=True)
     (left / "0-0.block").touch()
     (left.parent / "lock").touch()
+    for part in (".preview.png.77-0a1b2c3d.part", ".changes.77-0a1b2c3d.gpkg-journal", ".mask.tif.77.working.tif"):
+        (tmp_path / "out" / part).touch()
     killer.resumed(pair, tmp_path / "out")
     assert not left.parent.exists()
 
@@ -148,14 +150,14 @@ def test_a_block_that_a_dead_worker_left_finished_is_not_answered_again_e13(tmp_
 
 @pytest.mark.slow
 def test_a_worker_killed_every_five_seconds_for_a_minute_e13(tmp_path: Path, cluster: LocalCluster) -> None:
-    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[5.0] * 12), blocks=200)
+    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[5.0] * 12), blocks=260)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_workers_killed_twenty_times_at_random_moments_e1(tmp_path: Path, cluster: LocalCluster) -> None:
     random = Random(4)
-    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[random.uniform(1, 6) for _ in range(20)]), blocks=200)
+    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[random.uniform(1, 6) for _ in range(20)]), blocks=280)
 
 
 class Reaper(threading.Thread):
@@ -188,7 +190,7 @@ class Reaper(threading.Thread):
 
 def outlive(folder: Path, cluster: LocalCluster, reaper: Reaper, *, blocks: int) -> None:
     """A run whose workers are killed ends, with every block once and each pixel right."""
-    source = noise_source(64, 16 * blocks)
+    source = noise_source(64, 64 * blocks)
     made = plan(source.geobox, tile_px=68, halo_px=2, feather_px=0, block_tiles=1)
     store = BlockStore(folder, made.id)
     done: list[str] = []
