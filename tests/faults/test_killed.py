@@ -101,7 +101,7 @@ def kill_and_go_on(
 def cluster() -> Iterator[LocalCluster]:
     """Two worker processes; a nanny replaces each that dies."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=":0"
+        n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None
     ) as made:
         yield made
         time.sleep(1)  # until the scheduler has noticed the last death
