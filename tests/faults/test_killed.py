@@ -135,7 +135,7 @@ def test_a_worker_that_dies_as_the_run_begins_does_not_end_it_e13(tmp_path: Path
 
 
 def test_a_run_outlives_its_workers_e13(tmp_path: Path, cluster: LocalCluster) -> None:
-    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[1.0] * 2), blocks=16)
+    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[1.0] * 2), blocks=4)
 
 
 def test_a_block_that_a_dead_worker_left_finished_is_not_answered_again_e13(tmp_path: Path) -> None:
