@@ -31,12 +31,13 @@ from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
 from geomtrs.notebook import listener
+from geomtrs.outputs.publish import sweep
 from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
 from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
 from geomtrs.spec import DateSource, JobSpec, Options, job_spec
-from geomtrs.state import JobState, begin, blocks_folder, end, hidden, read_state
+from geomtrs.state import DONE, JobState, begin, blocks_folder, clear, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
 from tiling.errors import OutputError
@@ -111,6 +112,7 @@ def resume(
     state = read_state(path)
     if state is None:
         if (path / "run.json").is_file():
+            _tidy(path)
             return ChangeResult(path)
         raise JobError(
             path, found="no run that began here", wanted="the folder of a run", remedy="check it, or run detect"
@@ -229,11 +231,21 @@ def _owned(folder: Path) -> Iterator[None]:
         ) from error
     try:
         with only_one(hidden(folder) / "lock"):
+            sweep(folder)
+            sweep(hidden(folder))
             yield
     finally:
         for empty in (hidden(folder), *([folder] if made else [])):
             with suppress(OSError):  # it holds something, as it should
                 empty.rmdir()
+
+
+def _tidy(folder: Path) -> None:
+    """What a run that was killed at its very end left beside its outputs is gone; blocks that are kept stay."""
+    left = hidden(folder)
+    if left.is_dir() and not (left / DONE).exists() and os.access(left, os.W_OK):
+        with _owned(folder):
+            clear(folder)
 
 
 def _settings(state: JobState) -> EngineSettings:

@@ -136,6 +136,8 @@ class BlockWorker:
             return self._model
 
     def _attempt(self, block: Block, model: TileModel) -> BlockWork:
+        if self.store.has(block.id):  # by a worker that died before it could say so
+            return BlockWork(dict.fromkeys(("read", "model", "blend", "write"), 0.0), 0)
         arrays, meta = answer_block(
             block, self.stack, model, self.plan, batch=self.batch, turn=self._turn, stop=self._stop
         )

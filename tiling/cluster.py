@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from time import monotonic
+from contextlib import ExitStack, contextmanager, suppress
+from time import monotonic, sleep
 
 import rasterio
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
@@ -24,6 +24,8 @@ from tiling.plan import Block
 
 _PER_THREAD = 2  # blocks under way: one at work, one waiting for the thread
 _THREADS_KNOWN_S = 2.0  # for so long, since workers come and go
+_REGISTRATIONS = 6  # each meets other workers: those that died are gone from the scheduler's list
+_FIRST_PAUSE_S = 0.1  # before the plugin is registered again; doubled each time
 
 
 @contextmanager
@@ -67,7 +69,7 @@ def on_cluster(
     Raises what a block raised other than BlockError.
     """
     name = f"tiling-{worker.plan.id[:8]}-{uuid.uuid4().hex[:8]}"
-    client.register_plugin(_BlockPlugin(name, worker))
+    _register(client, _BlockPlugin(name, worker))
     under_way: dict[Future[BlockWork], tuple[Block, int]] = {}
     ended = as_completed(loop=client.loop)  # without it, the default client would be asked for, and there is none
     limit = _Limit(client, memory_bytes)
@@ -106,7 +108,8 @@ def on_cluster(
             yield block, outcome
     finally:
         client.cancel(list(under_way), force=True)
-        client.unregister_worker_plugin(name)  # which stops the blocks at work
+        with suppress(OSError):  # a worker that dies at this moment has stopped, and the others were told
+            client.unregister_worker_plugin(name)  # which stops the blocks at work
 
 
 class _BlockPlugin(WorkerPlugin):
@@ -125,6 +128,18 @@ class _BlockPlugin(WorkerPlugin):
         """Blocks at work stop before the model's next batch."""
         del worker
         self.worker.stop()
+
+
+def _register(client: Client, plugin: _BlockPlugin) -> None:
+    """Every worker has the plugin, and those that come later will; again where a worker dies while it is told."""
+    pause_s = _FIRST_PAUSE_S
+    for _ in range(_REGISTRATIONS - 1):
+        with suppress(OSError):  # CommClosedError among them; the scheduler keeps the plugin for late workers
+            client.register_plugin(plugin)
+            return
+        sleep(pause_s)
+        pause_s *= 2
+    client.register_plugin(plugin)
 
 
 def _answer(name: str, row: int, col: int) -> BlockWork:

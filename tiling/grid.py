@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,7 @@ from tiling.ground import (
     parse_crs,
     to_pixels,
 )
+from tiling.remote import is_remote, patiently
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -109,7 +111,7 @@ def open_quietly(path: str | Path) -> DatasetReader:
     """The open dataset, without rasterio's warning that a picture has no place: what that means is said by errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path)
+        return patiently(partial(rasterio.open, path)) if is_remote(str(path)) else rasterio.open(path)
 
 
 def unreadable(path: object, error: Exception) -> SourceError:

@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from tiling.bands import BandLabels
 from tiling.errors import SourceError
 from tiling.grid import open_quietly, unreadable
+from tiling.remote import is_remote, patiently
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -63,14 +64,15 @@ class OpenFiles:
         return mine[path]
 
     def reading(self, path: str, read: Callable[[DatasetReader], T]) -> T:
-        """What `read` makes of the open dataset: once more with a link signed anew where the old one does not do."""
-        try:
+        """What `read` makes of the open dataset; a remote one is opened and signed anew where it does not read."""
+        if path in self._given or not is_remote(path):
             return read(self.get(path))
-        except (RasterioError, OSError):
-            if self._sign is None or "://" not in path:
-                raise
-        self._local.__dict__["datasets"].pop(path).close()
-        return read(self.get(path))
+        return patiently(lambda: read(self.get(path)), partial(self._forget, path))
+
+    def _forget(self, path: str) -> None:
+        mine: OrderedDict[str, DatasetReader] = self._local.__dict__.get("datasets", OrderedDict())
+        if path in mine:
+            mine.pop(path).close()
 
     def close(self) -> None:
         """Close what this thread has open (files that are open cannot be replaced on Windows)."""

@@ -9,12 +9,16 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from tiling.errors import OutputError
 from tiling.store import sync_folder
+
+# What this module, the vector layers and the COGs are called until they are whole: each name has its process in it.
+_PART = re.compile(r"\..+\.\d+(-[0-9a-f]{8}\..+|\.(working|cog)\.tif.*)")
 
 
 def publish(path: Path, content: bytes) -> None:
@@ -46,6 +50,13 @@ def publish(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """No part of an output is left by a process that was killed; for whoever alone writes there."""
+    for path in folder.glob(".*"):
+        if _PART.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def json_bytes(document: Mapping[str, object]) -> bytes:

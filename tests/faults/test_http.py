@@ -1,0 +1,82 @@
+"""Rasters behind a server that answers some requests badly: the pixels of the local file, or a bounded error."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from tests.faults.server import serve
+from tiling.errors import SourceError
+from tiling.grid import source_geobox
+from tiling.source import OpenFiles, describe_source, read_native
+
+log = logging.getLogger(__name__)
+
+WINDOWS = [Window(col, row, 256, 256) for row in (0, 512) for col in (256, 768)]
+
+
+@pytest.fixture(scope="module")
+def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,024 x 1,024 pixels of noise in tiles of 256, which do not compress."""
+    path = tmp_path_factory.mktemp("served") / "noise.tif"
+    pixels = np.random.default_rng(7).integers(1, 256, (3, 1024, 1024), dtype=np.uint8)
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": 1024, "width": 1024, "tiled": True}
+    place = Affine(2.0, 0.0, 500_000.0, 0.0, -2.0, 5_100_000.0)
+    with rasterio.open(path, "w", crs="EPSG:32633", transform=place, **profile, blockxsize=256, blockysize=256) as out:
+        out.write(pixels)
+    return path
+
+
+def pixels(path: str) -> list[NDArray[np.generic]]:
+    """Four windows, as a block reads them."""
+    files = OpenFiles()
+    source = describe_source(files.get(path), [1, 2, 3], geobox=source_geobox(path))
+    return [read_native(source, files, window)[0] for window in WINDOWS]
+
+
+def test_a_remote_raster_reads_few_bytes_more_than_its_windows_need_a19(raster: Path) -> None:
+    with serve(raster.parent) as served:
+        assert np.array_equal(pixels(f"{served.address}/{raster.name}"), pixels(str(raster)))
+        bytes_sent = served.told()[2]
+    assert bytes_sent <= 1.2 * 3 * 256 * 256 * len(WINDOWS)
+
+
+@pytest.mark.parametrize("kind", ["503", "reset"])
+def test_requests_that_fail_now_and_then_change_no_pixel_e5(raster: Path, kind: str) -> None:
+    with serve(raster.parent, kind, 0.3, seed=3) as served:
+        assert np.array_equal(pixels(f"{served.address}/{raster.name}"), pixels(str(raster)))
+        assert served.told()[1] > 0
+
+
+def test_a_server_that_refuses_every_request_ends_in_an_error_that_names_the_address_e5(raster: Path) -> None:
+    with serve(raster.parent, "503", 1.0) as served, pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+        pixels(f"{served.address}/{raster.name}")
+
+
+MATRIX = [(kind, share) for kind in ("403", "404", "429", "500", "503", "reset") for share in (0.1, 0.5, 0.9)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "share"), [*MATRIX, ("stall", 0.3)])
+def test_faults_end_in_the_same_pixels_or_a_bounded_error_e5(raster: Path, kind: str, share: float) -> None:
+    began, outcome = time.monotonic(), "equal pixels"
+    with serve(raster.parent, kind, share) as served:
+        address = f"{served.address}/{raster.name}"
+        try:
+            assert np.array_equal(pixels(address), pixels(str(raster)))
+        except SourceError as error:
+            outcome = str(error)
+        requests, met, _ = served.told()
+    taken = time.monotonic() - began
+    log.info("%s at %d %%: %d of %d requests failed, %.1f s, %s", kind, 100 * share, met, requests, taken, outcome)
+    assert met
+    assert outcome == "equal pixels" or address in outcome
+    assert taken < 120

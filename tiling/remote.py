@@ -1,0 +1,53 @@
+"""Rasters behind an address: how long a request may take, and how often one that failed is made again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import sleep
+from typing import TypeVar
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from tiling.errors import SourceError
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+"""So often a remote file is opened or read before it is given up."""
+
+_FIRST_PAUSE_S = 0.2  # doubled each time
+_PATIENCE = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_LOW_SPEED_TIME": "10",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "0.1",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # else half an answer is kept, and read again when the file is reopened
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # else a server is asked for every sidecar a file might have
+}
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address that GDAL asks a server for."""
+    return "://" in path or path.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz"))
+
+
+def patiently(work: Callable[[], T], forget: Callable[[], None] = lambda: None) -> T:
+    """What `work` makes of a remote file, under bounds of time, tried again a few times; `forget` comes in between.
+
+    What the environment says of these options goes first. Raises what the last attempt raised.
+    """
+    told = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    pause_s = _FIRST_PAUSE_S
+    with rasterio.Env(**told):  # options belong to a thread
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return work()
+            except (RasterioError, OSError, SourceError):
+                forget()
+            sleep(pause_s)
+            pause_s *= 2
+        return work()
