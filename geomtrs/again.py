@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from geomtrs.errors import JobError, QueryError
 from geomtrs.events import silent
-from geomtrs.features import read_kept
+from geomtrs.features import OF_THE_ANSWER, read_kept
 from geomtrs.job import Start, run_job
 from geomtrs.outputs import record
 from geomtrs.query import Query, slugs
@@ -20,10 +20,6 @@ from geomtrs.result import ChangeResult
 from geomtrs.spec import AskOptions, job_spec
 from geomtrs.state import read_state
 from tiling.errors import OutputError
-
-_OF_THE_ANSWER = {
-    "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "regularize",
-}  # fmt: skip
 
 
 def ask(
@@ -47,7 +43,7 @@ def ask(
     spec = read_kept(first).state.spec
     sentences = [query] if isinstance(query, str | Query) else list(query)
     said = job_spec([list(files) for files in spec.images], sentences, first, **told)
-    changed = {name: getattr(said, name) for name in {"queries", "run", *(_OF_THE_ANSWER & told.keys())}}
+    changed = {name: getattr(said, name) for name in {"queries", "run", *(OF_THE_ANSWER & told.keys())}}
     asked = replace(spec, **changed, keep_features=False, features=str(first))
     target = Path(out).absolute() if out else _own_folder(first, asked.queries)
     if target == first:

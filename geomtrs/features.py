@@ -37,11 +37,11 @@ from tiling.store import BlockStore
 
 FORMAT = 1
 NAME = "features.json"
-# What a spec says of the answer alone: it may differ between the run that kept features and one that asks them.
-_OF_THE_ANSWER = frozenset({
-    "queries", "dates", "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m",
-    "regularize", "keep_features", "features",
+# Options of the answer alone, and with them all that may differ between the run that kept features and one that asks.
+OF_THE_ANSWER = frozenset({
+    "threshold", "formats", "min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "regularize",
 })  # fmt: skip
+_MAY_DIFFER = OF_THE_ANSWER | {"queries", "dates", "keep_features", "features"}
 
 Answers = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -60,7 +60,7 @@ class Kept:
 
         Raises JobError naming what is not the same: images, weights, grid or how the images are read.
         """
-        spec = replace(self.state.spec, **{name: getattr(state.spec, name) for name in _OF_THE_ANSWER})
+        spec = replace(self.state.spec, **{name: getattr(state.spec, name) for name in _MAY_DIFFER})
         then = replace(self.state, spec=spec)
         now = replace(state, precision=then.precision, engine=then.engine, batch=then.batch)
         differences = then.differences(now)
@@ -128,7 +128,7 @@ def model_of(state: JobState, recipe: Recipe, scene: Scene, work: Plan) -> Model
     stack = scene.stack.to_dict()
     # Equal ids, equal features: the tiles, and of what was asked only that which decides how they look.
     geobox = geobox_from_dict(geobox_to_dict(work.geobox))  # its CRS spelt as in a record
-    same = replace(work, geobox=geobox, token=state.token(stack, leave=_OF_THE_ANSWER))
+    same = replace(work, geobox=geobox, token=state.token(stack, leave=_MAY_DIFFER))
     if spec.features is not None:
         return _Recalling(recipe, BlockStore(features_folder(Path(spec.features)), same.id))
     folder = Path(spec.out)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from time import monotonic, sleep
+from functools import partial
+from time import monotonic
 
 import rasterio
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
@@ -21,11 +22,12 @@ from tiling.answer import BlockWork, BlockWorker, failed_block
 from tiling.errors import BlockError
 from tiling.mosaic import GDAL_CACHE_BYTES
 from tiling.plan import Block
+from tiling.retry import tried
 
 _PER_THREAD = 2  # blocks under way: one at work, one waiting for the thread
 _THREADS_KNOWN_S = 2.0  # for so long, since workers come and go
 _REGISTRATIONS = 6  # each meets other workers: those that died are gone from the scheduler's list
-_FIRST_PAUSE_S = 0.1  # before the plugin is registered again; doubled each time
+_FIRST_PAUSE_S = 0.1  # before the plugin is registered again
 
 
 @contextmanager
@@ -132,14 +134,9 @@ class _BlockPlugin(WorkerPlugin):
 
 def _register(client: Client, plugin: _BlockPlugin) -> None:
     """Every worker has the plugin, and those that come later will; again where a worker dies while it is told."""
-    pause_s = _FIRST_PAUSE_S
-    for _ in range(_REGISTRATIONS - 1):
-        with suppress(OSError):  # CommClosedError among them; the scheduler keeps the plugin for late workers
-            client.register_plugin(plugin)
-            return
-        sleep(pause_s)
-        pause_s *= 2
-    client.register_plugin(plugin)
+    # CommClosedError is an OSError; the scheduler keeps the plugin for late workers.
+    register = partial(client.register_plugin, plugin)
+    tried(register, attempts=_REGISTRATIONS, pause_s=_FIRST_PAUSE_S, failures=(OSError,))
 
 
 def _answer(name: str, row: int, col: int) -> BlockWork:

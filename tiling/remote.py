@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from time import sleep
 from typing import TypeVar
 
 import rasterio
 from rasterio.errors import RasterioError
 
 from tiling.errors import SourceError
+from tiling.retry import tried
 
 T = TypeVar("T")
 
 ATTEMPTS = 4
 """So often a remote file is opened or read before it is given up."""
 
-_FIRST_PAUSE_S = 0.2  # doubled each time
+_FIRST_PAUSE_S = 0.2
 _PATIENCE = {
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
@@ -41,13 +41,6 @@ def patiently(work: Callable[[], T], forget: Callable[[], None] = lambda: None) 
     What the environment says of these options goes first. Raises what the last attempt raised.
     """
     told = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
-    pause_s = _FIRST_PAUSE_S
+    failures = (RasterioError, OSError, SourceError)
     with rasterio.Env(**told):  # options belong to a thread
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return work()
-            except (RasterioError, OSError, SourceError):
-                forget()
-            sleep(pause_s)
-            pause_s *= 2
-        return work()
+        return tried(work, attempts=ATTEMPTS, pause_s=_FIRST_PAUSE_S, failures=failures, between=forget)

@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli.detect import AsJson, Debug, LogJson, Quiet, SignWith
+from geomtrs.cli.detect import (
+    AsJson,
+    Asked,
+    Debug,
+    Device,
+    Formats,
+    Fresh,
+    LogJson,
+    MaxArea,
+    Overwrite,
+    Queries,
+    Quiet,
+    Scope,
+    SignWith,
+    Threads,
+)
 from geomtrs.cli.progress import listener, report
 
 _ANSWER, _RUN = "Answer", "How it runs"
@@ -14,15 +29,9 @@ _ANSWER, _RUN = "Answer", "How it runs"
 
 def ask(
     folder: Annotated[str, typer.Argument(help="Folder of a run with --keep-features.")],
-    query: Annotated[
-        list[str] | None,
-        typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
-    ] = None,
-    queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
-    scope: Annotated[
-        str,
-        typer.Option(help="scene: apply words of rank, size and place; tile: ask them too.", rich_help_panel=_ANSWER),
-    ] = "scene",
+    query: Asked = None,
+    queries: Queries = None,
+    scope: Scope = "scene",
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", help="Folder of the outputs; else FOLDER/ask-….", rich_help_panel=_ANSWER),
@@ -30,23 +39,17 @@ def ask(
     threshold: Annotated[
         float | None, typer.Option(help="Another than that of the first run.", rich_help_panel=_ANSWER)
     ] = None,
-    format: Annotated[
-        list[str] | None, typer.Option(help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER)
-    ] = None,
+    format: Formats = None,
     min_area: Annotated[float | None, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = None,
-    max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
+    max_area: MaxArea = None,
     fill_holes: Annotated[
         float | None, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
+    device: Device = "auto",
     sign: SignWith = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
+    threads: Threads = None,
     json: AsJson = False,
     quiet: Quiet = False,
     log_json: LogJson = False,

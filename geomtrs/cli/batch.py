@@ -11,18 +11,29 @@ from geomtrs.cli.detect import (
     Alpha,
     Aoi,
     AoiCrs,
+    Asked,
     AssumeCrs,
     Bands,
     Debug,
+    Device,
+    Engine,
     LogJson,
+    MaxArea,
     MaxShift,
+    Model,
     Nodata,
+    Precision,
+    Queries,
     Quiet,
     Register,
     Regularize,
     Resampling,
     SignWith,
     Simplify,
+    Threads,
+    Threshold,
+    Weights,
+    Workers,
 )
 from geomtrs.cli.progress import listener
 
@@ -41,11 +52,8 @@ def batch(
     source: Annotated[
         str, typer.Argument(help="Folder of rasters, CSV or Parquet of pairs, or STAC catalogue (JSON, file or URL).")
     ],
-    query: Annotated[
-        list[str] | None,
-        typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
-    ] = None,
-    queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
+    query: Asked = None,
+    queries: Queries = None,
     scope: Annotated[
         str,
         typer.Option(
@@ -99,18 +107,14 @@ def batch(
     max_shift: MaxShift = 16.0,
     resampling: Resampling = "bilinear",
     sign: SignWith = None,
-    model: Annotated[
-        str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
-    ] = "nano",
-    weights: Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
-    ] = 0.5,
+    model: Model = "nano",
+    weights: Weights = None,
+    threshold: Threshold = 0.5,
     format: Annotated[
         list[str] | None, typer.Option(help="shp, parquet, fgb, geojson of each scene.", rich_help_panel=_ANSWER)
     ] = None,
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
-    max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
+    max_area: MaxArea = None,
     fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
     simplify: Simplify = 0.0,
     regularize: Regularize = False,
@@ -120,12 +124,12 @@ def batch(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out blocks of a scene that fail.", rich_help_panel=_RUN)
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, torch, openvino (nano on a CPU).", rich_help_panel=_RUN)] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
     memory: Annotated[str | None, typer.Option(help="Promise for all processes: 2GB.", rich_help_panel=_RUN)] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
+    workers: Workers = None,
+    threads: Threads = None,
     scheduler: Annotated[str | None, typer.Option(help="tcp://… of a Dask cluster.", rich_help_panel=_RUN)] = None,
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")] = False,
     quiet: Quiet = False,

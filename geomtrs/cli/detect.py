@@ -55,19 +55,36 @@ SignWith = Annotated[
         "--sign", help="module:function that signs an address, called whenever it is opened.", rich_help_panel=_IMAGES
     ),
 ]
+Asked = Annotated[
+    list[str] | None, typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER)
+]
+Queries = Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)]
+Scope = Annotated[
+    str, typer.Option(help="scene: apply words of rank, size and place; tile: ask them too.", rich_help_panel=_ANSWER)
+]
+Model = Annotated[str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)]
+Weights = Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)]
+Threshold = Annotated[
+    float, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
+]
+Formats = Annotated[
+    list[str] | None, typer.Option(help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER)
+]
+MaxArea = Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)]
+Engine = Annotated[str, typer.Option(help="auto, torch, openvino (nano on a CPU).", rich_help_panel=_RUN)]
+Workers = Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)]
+Threads = Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)]
 
 
 def detect(
     images: Images = None,
-    query: Annotated[
-        list[str] | None,
-        typer.Option("--query", "-q", help="What to look for; repeat for more.", rich_help_panel=_ANSWER),
-    ] = None,
-    queries: Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)] = None,
-    scope: Annotated[
-        str,
-        typer.Option(help="scene: apply words of rank, size and place; tile: ask them too.", rich_help_panel=_ANSWER),
-    ] = "scene",
+    query: Asked = None,
+    queries: Queries = None,
+    scope: Scope = "scene",
     out: Out = "geomtrs-out",
     date: DateFiles = None,
     dates: Annotated[
@@ -88,18 +105,12 @@ def detect(
     resampling: Resampling = "bilinear",
     pixels: Pixels = False,
     sign: SignWith = None,
-    model: Annotated[
-        str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)
-    ] = "nano",
-    weights: Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
-    ] = 0.5,
-    format: Annotated[
-        list[str] | None, typer.Option(help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER)
-    ] = None,
+    model: Model = "nano",
+    weights: Weights = None,
+    threshold: Threshold = 0.5,
+    format: Formats = None,
     min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
-    max_area: Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)] = None,
+    max_area: MaxArea = None,
     fill_holes: Annotated[
         float,
         typer.Option(
@@ -108,12 +119,8 @@ def detect(
     ] = 0.0,
     simplify: Simplify = 0.0,
     regularize: Regularize = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Forget a run that did not end.", rich_help_panel=_RUN)
-    ] = False,
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
     keep_store: Annotated[
         bool, typer.Option("--keep-store", help="Keep the finished blocks.", rich_help_panel=_RUN)
     ] = False,
@@ -126,14 +133,14 @@ def detect(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, torch, openvino (nano on a CPU).", rich_help_panel=_RUN)] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
     memory: Annotated[
         str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)] = None,
+    workers: Workers = None,
+    threads: Threads = None,
     scheduler: Annotated[
         str | None, typer.Option(help="tcp://… of a running Dask cluster.", rich_help_panel=_RUN)
     ] = None,

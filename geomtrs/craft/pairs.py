@@ -20,7 +20,7 @@ from PIL import Image
 
 from geomtrs.craft.perceive import things_by_name
 from geomtrs.craft.protocols import Labels, Pair
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, LabelRule, rule_of
+from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, LabelRule, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
 from geomtrs.data.pictures import read_picture
 from geomtrs.errors import DataError
@@ -151,9 +151,7 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
             return Labels(tables[:, planes["labelA"]], tables[:, planes["labelB"]], still)
     if mask is None:
         return None
-    # What sysu pairs of cd_samples show is any change.
-    means = None if listed.name.startswith("sysu") else MASK_MEANS.get(listed.folder.name)
-    means = means or str(listed.facts.get("change_class", "")).lower()
+    means = mask_means(listed.folder.name, listed.name) or str(listed.facts.get("change_class", "")).lower()
     thing = THINGS.index(things[means]) if means in (things := things_by_name()) else ANYTHING
     direction = listed.facts.get("direction")
     if thing == ANYTHING or direction not in ("appear", "disappear"):

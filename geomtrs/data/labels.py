@@ -146,6 +146,12 @@ MASK_MEANS: Mapping[str, str] = {
 }
 
 
+def mask_means(set_name: str, sample: str) -> str | None:
+    """What a sample's mask alone tells the change of; None where its set is none of those."""
+    means = MASK_MEANS.get(set_name)
+    return "anything" if means and sample.startswith("sysu") else means  # those of cd_samples show any change
+
+
 def rule_of(set_name: str, sample: str) -> LabelRule | None:
     """The rule for a sample's labels, or None where the set has none."""
     return RULES.get(f"{set_name}/{sample.split('_', 1)[0]}") or RULES.get(set_name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.data.cases import Case
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, rule_of
+from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.data.referring import Referring, refer, shuffled
 
@@ -95,9 +95,8 @@ def read_labels(pack: Pack, sample: Sample) -> Labelled | None:
     if rule is not None and first is not None and last is not None:
         tables = rule.tables()
         before, after, about = tables[:, first], tables[:, last], frozenset[int]()
-    elif mask is not None and sample.set in MASK_MEANS:
+    elif mask is not None and (meant := mask_means(sample.set, sample.name)) is not None:
         before, after = (np.full((len(THINGS), *shape), UNKNOWN, np.uint8) for _ in range(2))
-        meant = "anything" if sample.name.startswith("sysu") else MASK_MEANS[sample.set]
         thing = ANYTHING if meant == "anything" else THINGS.index(meant)
         about = frozenset([thing])
         if thing != ANYTHING and sample.direction in ("appear", "disappear"):

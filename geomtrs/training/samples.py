@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, UNLABELLED, rule_of
+from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
 from geomtrs.training.sets import COARSE, FINE, MASK_ABSENT, MASK_PRESENT, MAY_BURN, RULE_NUMBERS, RULE_TABLES, WEIGHTS
@@ -129,8 +129,8 @@ class PairSampler:
             number = np.full_like(zero, RULE_NUMBERS[key if key in RULE_NUMBERS else sample.set])
             second = label_b if label_b is not None else (label_a if sample.offsets[1] < 0 else zero + 255)
             return Scene(image_a, label_a, number), Scene(image_b, second, number.copy()), still
-        thing = MASK_MEANS.get(sample.set, "anything")
-        if thing == "anything" or sample.name.startswith("sysu"):
+        thing = mask_means(sample.set, sample.name)
+        if thing in (None, "anything"):
             return Scene(image_a, zero, zero.copy()), Scene(image_b, zero.copy(), zero.copy()), still
         number = np.full_like(zero, RULE_NUMBERS[f"mask/{thing}"])
         raw_a, raw_b = zero.copy(), zero.copy()

@@ -44,7 +44,7 @@ CHANGE_SETS = {
 
 # Sets of like ground resolution lend each other pieces.
 FINE = {"dronedeploy", "estonia_objects", "kampala_buildings", "gsi_roads", "gsi_solar", "swiss_drone", "oil_palm", "drone_cars",
-         "ca_pools", "cil_roads", "loveda_potsdam_samples", "fotbcd"}  # fmt: skip
+        "ca_pools", "cil_roads", "loveda_potsdam_samples", "fotbcd"}  # fmt: skip
 COARSE = {
     "amazon_forest",
     "india_s2",

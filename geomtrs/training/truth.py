@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geomtrs.data.composite import Scene
-from geomtrs.data.labels import ABSENT, ANYTHING, MASK_MEANS, PRESENT, THINGS, UNKNOWN, UNLABELLED
+from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means
 from geomtrs.data.pairs import Sample
 from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.training.sets import CHANGE_SETS
@@ -40,8 +40,8 @@ def anything_of(
 
 def about_of(sample: Sample) -> int | None:
     """The thing that a pair's mask tells all changes of; None where labels of the dates tell more than the mask."""
-    meant = MASK_MEANS.get(sample.set)
-    if meant in (None, "anything") or sample.offsets[2] < 0 or sample.name.startswith("sysu"):
+    meant = mask_means(sample.set, sample.name)
+    if meant in (None, "anything") or sample.offsets[2] < 0:
         return None
     return THINGS.index(meant)
 
