@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 from geomtrs.data.labels import ANYTHING, THINGS, UNLABELLED
@@ -202,6 +203,14 @@ _ASKED: Mapping[tuple[str, Direction], tuple[str, ...]] = {
                               "demolished neighbourhoods", "demolished neighborhoods", "the part of the city that is gone"),
 }  # fmt: skip
 
+# Two things that went the same way.
+_TOGETHER: Mapping[Direction, tuple[str, ...]] = {
+    "appeared": ("new {a} and {b}", "the new {a} and {b}", "{a} and {b} that appeared", "{a} or {b} that {were} not there before",
+                 "all new {a} and new {b}", "the {a} and {b} visible only in the later image", "where did {a} or {b} appear"),
+    "disappeared": ("lost {a} and {b}", "the {a} and {b} that disappeared", "{a} and {b} that {are} gone", "vanished {a} or {b}",
+                    "the {a} and {b} that {are} no longer there", "the loss of {a} and {b}", "where did {a} or {b} disappear"),
+}  # fmt: skip
+
 _WHATEVER = (
     "what changed", "anything that changed", "all changes", "everything that changed", "any change", "the changes",
     "what is different", "the changed area between the two images", "differences between the two images", "show all changes",
@@ -224,7 +233,7 @@ _OPENED = re.compile(r"(?:find|show|where|which|highlight|from)\b")  # these beg
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One sentence and what it means; `source` is the thing before, for replacements only.
+    """One sentence and what it means; `source` is the thing before, for replacements, or the other one of two things.
 
     told  whatever has the label bears the sentence out: it names no kind, no cause and no growth
     """
@@ -269,6 +278,19 @@ def all_expressions() -> Iterator[Expression]:
                     yield Expression(text, index, "replaced", source_index, told)
     for text in _WHATEVER:
         yield Expression(text, ANYTHING, "changed")
+
+
+def paired_expressions() -> Iterator[Expression]:
+    """Sentences about two things that came or that went; each order of the two is a meaning."""
+    for direction, templates in _TOGETHER.items():
+        for (i, a), (j, b) in permutations(enumerate(NAMES.values()), 2):
+            for number, template in enumerate(templates):
+                first, second = a[number % min(4, len(a))], b[number // 2 % min(4, len(b))]
+                one = second[0] == "~" and " or " in template  # the verb follows the nearer of two
+                text = template.format(
+                    a=first.lstrip("~"), b=second.lstrip("~"), were="was" if one else "were", are="is" if one else "are"
+                )
+                yield Expression(text, i, direction, j)
 
 
 def unlabelled_expressions() -> Iterator[Expression]:

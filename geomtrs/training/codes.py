@@ -21,7 +21,12 @@ class CodeTable(nn.Module):
         self.change = nn.Parameter(torch.randn(len(THINGS) + 2, width) * 0.5)
 
     def forward(self, questions: Tensor) -> SentenceQuery:
-        """Questions (…, 3) int64: thing, direction, source (-1 = none) → fields (…, D)."""
+        """Questions (…, 3) int64: thing, direction, source (-1 = none) → fields (…, D).
+
+        Of two things that went the same way a sentence asks for what lies between them.
+        """
         thing, direction, source = questions.unbind(-1)
         logits = torch.nn.functional.one_hot(direction, len(DIRECTIONS)) * _SURE
-        return SentenceQuery(self.thing[thing], self.thing[source.clamp(min=0)], self.change[thing], logits)
+        other = torch.where((source >= 0) & (direction != DIRECTIONS.index("replaced")), source, thing)
+        asked, change = ((table[thing] + table[other]) / 2 for table in (self.thing, self.change))
+        return SentenceQuery(asked, self.thing[source.clamp(min=0)], change, logits)

@@ -33,6 +33,7 @@ from geomtrs.training.truth import (
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
+_TWO_SHARE = 0.12  # of the questions about what came or went
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,20 @@ class PairSampler:
             asked.append(Question(int(rng.integers(len(THINGS))), int(rng.integers(2))))
         if rng.random() < _UNLABELLED_SHARE:
             asked[QUESTIONS - 1] = Question(UNLABELLED, int(rng.integers(REPLACED)))
-        return asked[:QUESTIONS]
+        return self._sometimes_two(asked[:QUESTIONS], known + [Question(*one) for one in changed])
+
+    def _sometimes_two(self, asked: list[Question], known: list[Question]) -> list[Question]:
+        """The same questions, some of them about one more thing of which that is known."""
+        rng = self.rng
+
+        def together(question: Question) -> Question:
+            others = [q.thing for q in known if q.direction == question.direction and q.thing != question.thing]
+            if question not in known or not others or rng.random() >= _TWO_SHARE:
+                return question
+            first, second = rng.permutation([question.thing, others[int(rng.integers(len(others)))]]).tolist()
+            return Question(first, question.direction, second)
+
+        return [together(question) for question in asked]
 
 
 @dataclass

@@ -22,11 +22,11 @@ SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
 
 # How often a set is drawn, against 1 for a set of medium size; noisy and narrow sets are drawn less.
 WEIGHTS: Mapping[str, float] = {
-    "levir_cd": 9, "levir_cd_more": 6, "gz_cd": 6, "fotbcd": 2, "river_floods": 5, "naip_potholes": 4, "urban_trees_ca": 4,
-    "airchange": 1.2, "dsifn": 1, "dsifn_cities": 0.4, "joplin_tornado": 0.8, "kahramanmaras_quake": 2, "karabuk_fires": 2.5,
-    "cd_figures": 1.5, "cd_samples": 0.5, "timelapse_weak": 2, "xbd_guatemala": 0.5, "flood_aerial": 0.5, "dronedeploy": 0.7,
-    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.2, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
-    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 2.0, "coast_water": 0.5, "drawn": 4, "ca_pools": 1.5, "landslides": 1.3,
+    "levir_cd": 9, "levir_cd_more": 6, "gz_cd": 5, "fotbcd": 2, "river_floods": 5, "naip_potholes": 4, "urban_trees_ca": 3,
+    "airchange": 1.2, "dsifn": 1, "dsifn_cities": 0.4, "joplin_tornado": 0.8, "kahramanmaras_quake": 1, "karabuk_fires": 2.5,
+    "cd_figures": 1.5, "cd_samples": 0.5, "timelapse_weak": 1, "xbd_guatemala": 0.5, "flood_aerial": 0.5, "dronedeploy": 0.7,
+    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.8, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
+    "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 3.0, "coast_water": 0.5, "drawn": 4, "ca_pools": 1.5, "landslides": 1.3,
 }  # fmt: skip
 
 # Sets whose mask stands for "what changed": what they leave out is no change worth a mention there.

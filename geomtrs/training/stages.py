@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from geomtrs.data.expressions import Expression, all_expressions, spoken, unlabelled_expressions
+from geomtrs.data.expressions import Expression, all_expressions, paired_expressions, spoken, unlabelled_expressions
 from geomtrs.errors import JobError
 from geomtrs.models.mtrefseg import MTRefSeg
 from geomtrs.nn.efficientnet import convert_lite0
@@ -50,7 +50,7 @@ class SentenceBank:
         draws = torch.randint(1 << 30, (len(flat),)).tolist()
         picked = []
         for (thing, direction, source), draw in zip(flat, draws, strict=True):
-            options = self.by_meaning[thing, direction, source if direction == len(DIRECTIONS) - 1 else -1]
+            options = self.by_meaning[thing, direction, source]
             picked.append(options[draw % len(options)])
         return torch.tensor(picked).view(questions.shape[:-1])
 
@@ -81,7 +81,7 @@ def _meaning(expression: Expression) -> tuple[int, int, int]:
 
 def training_expressions() -> list[Expression]:
     """All sentences but the held-out tenth."""
-    return [e for e in chain(all_expressions(), unlabelled_expressions()) if not e.held_out]
+    return [e for e in chain(all_expressions(), paired_expressions(), unlabelled_expressions()) if not e.held_out]
 
 
 def teach_meanings(
@@ -96,7 +96,7 @@ def teach_meanings(
     head.train()
     targets = codes(bank.meanings)
     loss = torch.zeros(())
-    # Meanings are drawn alike: the many from-to pairs would crowd out "appeared" and "disappeared" otherwise.
+    # Meanings are drawn alike: the many pairs of things would crowd out "appeared" and "disappeared" otherwise.
     weights = torch.tensor(
         [1.0 / len(bank.by_meaning[m]) * (0.06 if m[2] >= 0 else 1.0) for m in map(tuple, bank.meanings.tolist())]
     )
@@ -104,7 +104,7 @@ def teach_meanings(
         numbers = torch.multinomial(weights, 128, generator=bank.generator)
         query = bank.ask(head, numbers)
         thing, source, change, _ = (t[numbers].detach() for t in targets)
-        replaced = bank.meanings[numbers, 2] >= 0
+        replaced = bank.meanings[numbers, 1] == DIRECTIONS.index("replaced")
         loss = nn.functional.mse_loss(query.thing, thing) + nn.functional.mse_loss(query.change, change)
         if replaced.any():
             loss = loss + nn.functional.mse_loss(query.source[replaced], source[replaced])

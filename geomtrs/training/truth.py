@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from geomtrs.data.composite import Scene
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means
 from geomtrs.data.pairs import Sample
+from geomtrs.data.patches import any_of
 from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.training.sets import CHANGE_SETS
 
@@ -19,7 +20,10 @@ APPEARED, DISAPPEARED, CHANGED, REPLACED = range(len(DIRECTIONS))
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A thing (ANYTHING or UNLABELLED too), a direction by number, and for replacements the thing before."""
+    """A thing (ANYTHING or UNLABELLED too), a direction by number, and a second thing where one is named.
+
+    For replacements that is the thing before; else it went the same way, and both are meant.
+    """
 
     thing: int
     direction: int
@@ -108,11 +112,16 @@ def told(questions: list[Question], truth: Truth) -> tuple[NDArray[np.uint8], ND
         if t == UNLABELLED:
             answers[k], presence[k] = ABSENT, ABSENT
             continue
+        s = question.source
         presence[k, 0], presence[k, 1] = truth.before[t], truth.after[t]
         if question.direction == REPLACED:
-            s = question.source
             answers[k][(gone[s] == PRESENT) & (come[t] == PRESENT)] = PRESENT
             answers[k][(gone[s] == ABSENT) | (come[t] == ABSENT)] = ABSENT
+        elif s >= 0:
+            states = come if question.direction == APPEARED else gone
+            answers[k] = any_of(states[t], states[s])
+            for date, there_then in enumerate((truth.before, truth.after)):
+                presence[k, date] = any_of(there_then[t], there_then[s])
         elif question.direction == CHANGED:
             answers[k] = truth.changed(t)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from geomtrs.data.expressions import NAMES, SINGULARS, all_expressions, spoken
+from geomtrs.data.expressions import NAMES, SINGULARS, all_expressions, paired_expressions, spoken
 from geomtrs.data.labels import THINGS
 from tests.geomtrs.test_referring import SCENES, told
 
@@ -87,7 +87,7 @@ def test_the_rule_finds_what_is_wrong() -> None:
 
 
 def test_every_sentence_of_training_agrees_in_number() -> None:
-    wrong = {e.text: found for e in all_expressions() if (found := errors(e.text))}
+    wrong = {e.text: found for e in (*all_expressions(), *paired_expressions()) if (found := errors(e.text))}
     assert wrong == {}
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from geomtrs.data.composite import Scene, blob, scorch
-from geomtrs.data.expressions import all_expressions, spoken, unlabelled_expressions
+from geomtrs.data.expressions import all_expressions, paired_expressions, spoken, unlabelled_expressions
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, UNLABELLED, LabelRule, rule_of
 from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
 from geomtrs.errors import DataError
@@ -22,6 +22,8 @@ from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.losses import existence_loss, mask_loss
 from geomtrs.training.samples import QUESTIONS, PairSampler
 from geomtrs.training.sets import RULE_NUMBERS, RULE_TABLES
+from geomtrs.training.stages import training_expressions
+from geomtrs.training.truth import APPEARED, Question, Truth, told
 
 
 def test_a_label_says_nothing_of_things_its_set_does_not_name() -> None:
@@ -250,8 +252,32 @@ def test_things_that_no_set_labels_are_nowhere(tmp_path: Path) -> None:
     assert all((d.answers[k] == ABSENT).all() and d.existence[k] == ABSENT for d, k in asked)
 
 
+def test_two_things_at_once_are_where_either_came() -> None:
+    water, road = THINGS.index("water"), THINGS.index("road")
+    nothing = np.zeros((len(THINGS), 4, 4), np.uint8)
+    after = nothing.copy()
+    after[water, 0], after[road, 1], after[road, 3] = PRESENT, PRESENT, UNKNOWN
+    nowhere = np.zeros((4, 4), bool)
+    truth = Truth(nothing, after, nowhere, nowhere, nothing[0], None)
+    presence, answers, _ = told([Question(water, APPEARED, road)], truth)
+    assert [row.tolist() for row in answers[0]] == [[PRESENT] * 4, [PRESENT] * 4, [ABSENT] * 4, [UNKNOWN] * 4]
+    assert np.array_equal(presence[0, 1], answers[0])
+    assert not presence[0, 0].any()
+
+
+def test_every_meaning_that_is_drawn_has_a_sentence_to_learn(tmp_path: Path) -> None:
+    said = {(e.thing, e.direction, -1 if e.source is None else e.source) for e in training_expressions()}
+    drawn = sampler_of_masks(tmp_path, "appear", marked=True)
+    asked = [q for _ in range(40) for q in drawn.draw().questions]
+    assert any(q.source >= 0 and q.direction == APPEARED for q in asked)
+    assert {(q.thing, DIRECTIONS[q.direction], q.source) for q in asked} <= said
+    things = range(len(THINGS))
+    assert {(a, d, b) for a in things for b in things if a != b for d in ("appeared", "disappeared")} <= said
+
+
 def test_no_sentence_about_a_known_thing_is_one_about_an_unlabelled_one() -> None:
-    assert not {e.text for e in all_expressions()} & {e.text for e in unlabelled_expressions()}
+    known = {e.text for e in (*all_expressions(), *paired_expressions())}
+    assert not known & {e.text for e in unlabelled_expressions()}
 
 
 def test_without_absent_things_nothing_is_known_to_be_nowhere(tmp_path: Path) -> None:
