@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomtrs.craft.perceive import things_by_name
-from geomtrs.craft.protocols import Labels, Pair
-from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, LabelRule, mask_means, rule_of
+from geomtrs.craft.protocols import Pair
+from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
 from geomtrs.data.pictures import read_picture
 from geomtrs.errors import DataError
@@ -143,23 +143,15 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
     """What is known of the pair; None where nothing is."""
     mask = planes.get("mask")
     still = np.zeros(shape, bool) if mask is None else mask == 0
-    unknown = np.full((len(THINGS), *shape), UNKNOWN, np.uint8)
     if "labelA" in planes and "labelB" in planes:
         rule = rule_of(listed.folder.name, listed.name) or _rule_beside(listed.folder / "classes.json")
         if rule is not None:
-            tables = rule.tables()
-            return Labels(tables[:, planes["labelA"]], tables[:, planes["labelB"]], still)
+            return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
     if mask is None:
         return None
     means = mask_means(listed.folder.name, listed.name) or str(listed.facts.get("change_class", "")).lower()
     thing = THINGS.index(things[means]) if means in (things := things_by_name()) else ANYTHING
-    direction = listed.facts.get("direction")
-    if thing == ANYTHING or direction not in ("appear", "disappear"):
-        return Labels(unknown, unknown.copy(), still, frozenset({thing}))
-    there = unknown.copy()
-    unknown[thing][~still], there[thing][~still] = ABSENT, PRESENT
-    dates = (unknown, there) if direction == "appear" else (there, unknown)
-    return Labels(*dates, still, frozenset({thing}))
+    return Labels.by_mask(still, thing, listed.facts.get("direction"))
 
 
 def read_classes(path: Path) -> LabelRule:

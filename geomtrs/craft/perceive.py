@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from geomtrs.craft.grid import cells_of
-from geomtrs.craft.protocols import Ask, Finding, Labels, Pair, Way
+from geomtrs.craft.protocols import Ask, Finding, Pair, Way
 from geomtrs.craft.segment import state_of
 from geomtrs.data.expressions import NAMES, TRUE_NAMES
-from geomtrs.data.labels import ANYTHING, PRESENT, THINGS
+from geomtrs.data.labels import ANYTHING, PRESENT, THINGS, Labels
 from geomtrs.data.patches import patches_of
 from geomtrs.errors import DataError
 from geomtrs.models.differencing import direction

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from geomtrs.data.labels import Labels
 from geomtrs.errors import GeomtrsError
 
 Bool = NDArray[np.bool_]
@@ -38,19 +39,6 @@ class CraftError(GeomtrsError, RuntimeError):
 
 class StoppedError(CraftError):
     """Nothing can be asked of any pair now: the budget is spent or the model out of reach; the rest waits."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labels:
-    """What is known of a pair: (things, H, W) states of both dates, where nothing changed, and of what that tells all.
-
-    The last two are `still` and `about` of `geomtrs.data.referring.refer`.
-    """
-
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-    still: Bool
-    about: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

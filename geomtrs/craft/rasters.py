@@ -27,8 +27,8 @@ from geomtrs.archive.ledger import rows as archive_rows
 from geomtrs.archive.scene import place_of, safe_name
 from geomtrs.craft.grid import png
 from geomtrs.craft.pairs import file_hash, read_classes
-from geomtrs.craft.protocols import Ground, Labels, Pair
-from geomtrs.data.labels import LabelRule
+from geomtrs.craft.protocols import Ground, Pair
+from geomtrs.data.labels import LabelRule, Labels
 from geomtrs.errors import DataError, QueryError
 from geomtrs.outputs.publish import publish
 from tiling.errors import SourceError
@@ -114,8 +114,7 @@ class Tile:
         if self.row.labels is not None and self.rule is not None:
             planes = [_labels_on(path, geobox, self.window, seen) for path in self.row.labels]
             hashes |= {f"label{side}": _digest(plane.tobytes()) for side, plane in zip("AB", planes, strict=True)}
-            tables = self.rule.tables()
-            labels = Labels(tables[:, planes[0]], tables[:, planes[1]], np.zeros(geobox.shape, bool))
+            labels = Labels.by_rule(self.rule, planes[0], planes[1], np.zeros(geobox.shape, bool))
         placed = geobox.crs is not None
         told = geobox_to_dict(geobox)
         return Pair(

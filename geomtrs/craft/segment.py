@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.craft.grid import inside
-from geomtrs.craft.protocols import Bool, Candidate, CraftError, Finding, Labels, Pair, Prompt, Way
-from geomtrs.data.labels import ANYTHING, THINGS
+from geomtrs.craft.protocols import Bool, Candidate, CraftError, Finding, Pair, Prompt, Way
+from geomtrs.data.labels import ANYTHING, THINGS, Labels
 from geomtrs.data.patches import any_of, arrivals, both_of, patches_of
 from geomtrs.errors import DataError
 from geomtrs.models.base import ChangeModel, Features

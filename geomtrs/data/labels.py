@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,3 +156,34 @@ def mask_means(set_name: str, sample: str) -> str | None:
 def rule_of(set_name: str, sample: str) -> LabelRule | None:
     """The rule for a sample's labels, or None where the set has none."""
     return RULES.get(f"{set_name}/{sample.split('_', 1)[0]}") or RULES.get(set_name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What is known of a pair: (things, H, W) states of both dates, where nothing changed, and of what that tells all.
+
+    still   (H, W)
+    about   things, or ANYTHING, that changed wherever `still` is False
+    """
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    still: NDArray[np.bool_]
+    about: frozenset[int] = frozenset()
+
+    @classmethod
+    def by_rule(
+        cls, rule: LabelRule, first: NDArray[np.uint8], last: NDArray[np.uint8], still: NDArray[np.bool_]
+    ) -> Self:
+        """As raw labels (H, W) of both dates read."""
+        tables = rule.tables()
+        return cls(tables[:, first], tables[:, last], still)
+
+    @classmethod
+    def by_mask(cls, still: NDArray[np.bool_], thing: int, direction: str | None) -> Self:
+        """As a mask tells all of the change of one thing: where it was at either date too, if it went one way."""
+        without, with_it = (np.full((len(THINGS), *still.shape), UNKNOWN, np.uint8) for _ in range(2))
+        if thing != ANYTHING and direction in ("appear", "disappear"):
+            without[thing][~still], with_it[thing][~still] = ABSENT, PRESENT
+        dates = (with_it, without) if direction == "disappear" else (without, with_it)
+        return cls(*dates, still, frozenset({thing}))

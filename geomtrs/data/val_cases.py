@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.data.cases import Case
-from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, mask_means, rule_of
+from geomtrs.data.labels import ABSENT, ANYTHING, THINGS, Labels, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.data.referring import Referring, refer, shuffled
 
@@ -39,19 +37,6 @@ _MAY_SHOW: Mapping[str, tuple[str, ...]] = {
 _ROUGH = ("urban_trees_ca", "river_floods", "timelapse_weak")
 _MEASURED = ("rank", "count", "size", "grew", "shrank", "relation")
 _LEAST_PX = 32  # a case asks for something that can be seen
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """What a pair's labels and mask say: (things, H, W) states of both dates, and where nothing changed of what.
-
-    still, about  as in `refer`
-    """
-
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-    still: NDArray[np.bool_]  # (H, W)
-    about: frozenset[int]
 
 
 def cases(
@@ -80,33 +65,22 @@ def cases(
             )  # fmt: skip
 
 
-def read_labels(pack: Pack, sample: Sample) -> Labelled | None:
-    """What is known of a pair at its own size; None for a single date, and where its set says too little.
-
-    Raw labels of both dates are read by the set's rule. Where there is only a mask, it tells all of the change of one
-    thing, and where the direction is given, what was there at either date within it.
-    """
+def read_labels(pack: Pack, sample: Sample) -> Labels | None:
+    """What is known of a pair at its own size; None for a single date, and where its set says too little."""
     mask, first, last = (pack.plane(sample, name) for name in ("mask", "labelA", "labelB"))
     if sample.offsets[1] < 0:
         return None
-    shape = (sample.height, sample.width)
-    still = np.zeros(shape, bool) if mask is None else mask == 0
+    still = np.zeros((sample.height, sample.width), bool) if mask is None else mask == 0
     rule = rule_of(sample.set, sample.name)
     if rule is not None and first is not None and last is not None:
-        tables = rule.tables()
-        before, after, about = tables[:, first], tables[:, last], frozenset[int]()
+        labels = Labels.by_rule(rule, first, last, still)
     elif mask is not None and (meant := mask_means(sample.set, sample.name)) is not None:
-        before, after = (np.full((len(THINGS), *shape), UNKNOWN, np.uint8) for _ in range(2))
-        thing = ANYTHING if meant == "anything" else THINGS.index(meant)
-        about = frozenset([thing])
-        if thing != ANYTHING and sample.direction in ("appear", "disappear"):
-            without, with_it = (before, after) if sample.direction == "appear" else (after, before)
-            without[thing][~still], with_it[thing][~still] = ABSENT, PRESENT
+        labels = Labels.by_mask(still, ANYTHING if meant == "anything" else THINGS.index(meant), sample.direction)
     else:
         return None
     for name in set(_NEVER_SHOWN) - {*_MAY_SHOW.get(sample.set, ())}:
-        before[THINGS.index(name)] = after[THINGS.index(name)] = ABSENT
-    return Labelled(before, after, still, about)
+        labels.before[THINGS.index(name)] = labels.after[THINGS.index(name)] = ABSENT
+    return labels
 
 
 def _worth_asking(said: Referring, set_name: str) -> bool:
