@@ -199,8 +199,10 @@ def _paint_road(canvas: Canvas, road: Road) -> None:
     )
     if road.shoulder_m:
         verge = _along(patch, line, (road.width_m + 2 * road.shoulder_m) / canvas.gsd_m)
-        verge = _frayed(canvas, patch, verge, 0.6)
+        verge = _frayed(canvas, patch, verge, 0.2 if road.paved else 0.6)  # pavements are laid, tracks are worn
         colour = np.array(canvas.climate.concrete if road.paved else canvas.climate.sand, np.float32)
+        if road.paved:
+            colour = (colour + np.array(canvas.climate.asphalt, np.float32)) / 2  # as dirty as the road beside it
         np.copyto(canvas.rgb[patch.at], colour * grain[:, :, None], where=verge[:, :, None])
         canvas.labels[patch.at][verge] = CLASSES["other"]
     strip = _along(patch, line, road.width_m / canvas.gsd_m)

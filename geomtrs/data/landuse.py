@@ -416,7 +416,8 @@ def fill_lake(rng: np.random.Generator, frame: Frame, rect: Rect, style: Style) 
     )
     bank: Cover = "scrub" if rng.random() < 0.5 else "sand"
     plot = Plot(always=[Ground(frame.outline(rect), "grass", _tint(rng)), Ground(shore, bank, _tint(rng)), water])
-    for _ in range(int(rng.integers(0, 1 + int(_area(rect) / 900)))):
+    room = 0 if straight else int(_area(rect) / 2500)  # nobody sails on a fish pond
+    for _ in range(int(rng.integers(0, 1 + room))):
         turn, far = rng.uniform(0, 2 * np.pi), 0.55 * np.sqrt(rng.random())
         x, y = (middle + far * shrink * (shore[int(rng.integers(len(shore)))] - middle)).tolist()
         plot.moorings.append((x, y, turn))
