@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from shapely.geometry import mapping
 
 from geomtrs.archive.ledger import Row
 from geomtrs.clock import time_text
+from geomtrs.outputs.encoding import data_uri, jpeg
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
@@ -163,9 +162,7 @@ def _picture(result: ChangeResult) -> str:
     """The preview, small, as part of the page."""
     picture = result.preview.convert("RGB")
     picture.thumbnail((PICTURE_PX, PICTURE_PX))
-    small = io.BytesIO()
-    picture.save(small, "JPEG", quality=72)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}">'
+    return f'<img alt="" src="{data_uri(jpeg(picture, quality=72), "jpeg")}">'
 
 
 def _reasons(heading: str, rows: Sequence[Row]) -> str:
