@@ -363,7 +363,7 @@ def _summary(table: geopandas.GeoDataFrame) -> str:
     """How many polygons and how much ground: "12 polygons · 3.4 ha"; nothing for none."""
     if not len(table):
         return ""
-    count = f"{len(table):,} polygon{'s' if len(table) > 1 else ''}"
+    count = vector.polygons_text(len(table))
     if table["area_m2"].isna().all():
         return f"{count} · {table['area_px'].sum():,} px"
     return f"{count} · {area_text(float(table['area_m2'].sum()))}"

@@ -65,14 +65,14 @@ class BatchPlan:
 
     def __str__(self) -> str:
         """Lines for people: a table of the scenes, then the totals."""
-        width = max(len(scene.id) for scene in self.scenes[:SHOWN])
+        width = max((len(scene.id) for scene in self.scenes[:SHOWN]), default=5)
         lines = [f"{'scene':{width}}  {'Mpx':>9}  {'size':>9}  images"]
         lines += [_line(scene, width) for scene in self.scenes[:SHOWN]]
         if len(self.scenes) > SHOWN:
             lines.append(f"… and {len(self.scenes) - SHOWN:,} more (--json lists all)")
         size, pixels, seconds = self.bytes, self.megapixels, self.seconds
         facts = [
-            f"{len(self.scenes):,} scenes",
+            f"{len(self.scenes):,} scene{'' if len(self.scenes) == 1 else 's'}",
             *([f"{pixels:,.1f} Mpx"] if pixels is not None else []),
             *([_bytes(size)] if size is not None else []),
             *([f"about {_time(seconds)} with {self.model} on two cores"] if seconds is not None else []),

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geomtrs.result import ChangeResult
 
+# What people open; the rest (styles, sidecars, records) lies beside it.
+_TOLD = {"mask", "probability", "coverage", "polygons", "tracks", "preview", "project", "failures"}
+
 Listener = Callable[[object], None]
 
 
@@ -41,17 +44,19 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
     elif not quiet:
         for warning in run.get("warnings", ()):
             print(f"note  {warning}", file=sys.stderr)
+        pairs = len(run.get("pairs", ()))
+        over = f" over {pairs} pairs of dates" if pairs > 1 else ""
         for answer in run.get("queries", ()):
             count = answer["polygons"]
-            print(f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”", file=sys.stderr)
+            words = f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”{over}"
+            print(words, file=sys.stderr)
         kept = run.get("features_bytes")
         if kept:
             height, width = run["grid"]["shape"]
             size = f"{kept / 1e6:,.0f} MB ({kept / (height * width):,.0f} MB per Mpx)"
             print(f"kept  image features, {size}: geomtrs ask {result.folder} -q …", file=sys.stderr)
-        for path in sorted(result.folder.iterdir()):
-            if not path.name.startswith("."):
-                print(path)
+        for name in sorted(output["file"] for output in run["outputs"] if output["role"] in _TOLD):
+            print(result.folder / name)
     return code
 
 
