@@ -124,10 +124,8 @@ def _browser() -> Iterator[Chrome]:
 
 
 def _keep(browser: Chrome, path: Path) -> None:
-    settled = (
-        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 300)))"
-    )
-    browser.execute_async_script(settled)
+    frames = "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 300)))"
+    browser.execute_async_script(f"const done = arguments[0]; {frames}")
     browser.save_screenshot(str(path))
     print(path)
 
@@ -144,8 +142,12 @@ def _qgis(project: Path, folder: Path, path: Path) -> None:
     command = [program, "--nologo", "--noversioncheck", "--noplugins", "--profiles-path", folder / "profile"]
     subprocess.run(
         [*command, "--code", script, "--project", project],
-        env={**told, "QT_QPA_PLATFORM": "offscreen"}, check=False, timeout=QGIS_S, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        env={**told, "QT_QPA_PLATFORM": "offscreen"},
+        check=False,
+        timeout=QGIS_S,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     print(path)
 
 
