@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # What people open; the rest (styles, sidecars, records) lies beside it.
 _TOLD = {"mask", "probability", "coverage", "polygons", "tracks", "preview", "project", "failures"}
+_SIDECARS = (".shx", ".dbf", ".prj", ".cpg")
 
 Listener = Callable[[object], None]
 
@@ -55,8 +57,9 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
             height, width = run["grid"]["shape"]
             size = f"{kept / 1e6:,.0f} MB ({kept / (height * width):,.0f} MB per Mpx)"
             print(f"kept  image features, {size}: geomtrs ask {result.folder} -q …", file=sys.stderr)
-        for name in sorted(output["file"] for output in run["outputs"] if output["role"] in _TOLD):
-            print(result.folder / name)
+        for output in sorted(run["outputs"], key=itemgetter("file")):
+            if output["role"] in _TOLD and not output["file"].endswith(_SIDECARS):
+                print(result.folder / output["file"])
     return code
 
 
