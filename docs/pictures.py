@@ -3,7 +3,7 @@
     python docs/pictures.py            # all that this machine can make, into docs/images
     python docs/pictures.py -o drawn   # elsewhere, to look at them first
 
-Runs unattended, with the weights that ship. The pages need chromium and chromedriver, QGIS its program and no display;
+Runs unattended, with the weights that ship. The pages need chromium and chromedriver, QGIS its program and xvfb-run;
 what is not there is said, and its picture stays as it is.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 IMAGES = Path(__file__).parent / "images"
-QGIS_S = 240  # QGIS itself ends after a few seconds
+QGIS_S = 300  # QGIS itself ends after a few seconds
 # Run inside QGIS: waits until the map is drawn, then keeps the window.
 IN_QGIS = """
 from qgis.PyQt.QtCore import QTimer
@@ -102,7 +102,7 @@ def _pages(page: Path, summary: Path, out: Path) -> None:
         browser.implicitly_wait(20)
         browser.find_element("css selector", "#rows tbody tr:nth-child(2)").click()
         _keep(browser, out / "notebook.png")
-        browser.set_window_size(1100, 1000)
+        browser.set_window_size(1100, 1500)
         browser.get(summary.as_uri())
         _keep(browser, out / "batch.png")
 
@@ -131,24 +131,25 @@ def _keep(browser: Chrome, path: Path) -> None:
 
 
 def _qgis(project: Path, folder: Path, path: Path) -> None:
-    """qgis.png: the window of QGIS over a project, without a display."""
-    program = shutil.which("qgis")
-    if program is None:
-        print("no qgis: qgis.png stays as it is")
+    """qgis.png: the window of QGIS over a project, on a display of its own (offscreen, QGIS itself dies)."""
+    if not (shutil.which("qgis") and shutil.which("xvfb-run")):
+        print("no qgis with xvfb-run: qgis.png stays as it is")
         return
-    script = folder / "in_qgis.py"
-    script.write_text(IN_QGIS.format(path=str(path.absolute())), encoding="utf-8")
+    kept, script = folder / path.name, folder / "in_qgis.py"
+    script.write_text(IN_QGIS.format(path=str(kept)), encoding="utf-8")
     told = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    command = [program, "--nologo", "--noversioncheck", "--noplugins", "--profiles-path", folder / "profile"]
-    subprocess.run(
-        [*command, "--code", script, "--project", project],
-        env={**told, "QT_QPA_PLATFORM": "offscreen"},
-        check=False,
-        timeout=QGIS_S,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    print(path)
+    display = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24"]
+    command = ["qgis", "--nologo", "--noversioncheck", "--noplugins", "--profiles-path", folder / "profile"]
+    with (folder / "qgis.log").open("w") as log:
+        subprocess.run(
+            [*display, *command, "--code", script, "--project", project],
+            env=told, check=False, timeout=QGIS_S, stdout=log, stderr=log,
+        )  # fmt: skip
+    if kept.exists():
+        shutil.copy(kept, path)
+        print(path)
+    else:
+        print(f"QGIS drew nothing, {path} stays as it is: {(folder / 'qgis.log').read_text()[-500:]}")
 
 
 if __name__ == "__main__":

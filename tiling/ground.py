@@ -96,10 +96,7 @@ def footprint_px(reference: GeoBox, geobox: GeoBox, *, name: object = "a date") 
 def aoi_px(reference: GeoBox, aoi: Geometry) -> shapely.Geometry:
     """The AOI as a polygon in pixels of ``reference``, its straight edges followed across the change of CRS."""
     inverse = ~reference.affine
-    ground = aoi_in(aoi, crs_of(reference))
-    if not np.isfinite(shapely.get_coordinates(ground)).all():
-        # A projection holds around its own place: of an AOI that reaches farther, or lies elsewhere, only that counts.
-        ground = aoi_in(_near(aoi, reference), crs_of(reference))
+    ground = aoi_in(_near(aoi, reference), crs_of(reference))
     pixels = shapely.transform(ground, lambda xy: np.column_stack(apply_affine(inverse, xy[:, 0], xy[:, 1])))
     return shapely.make_valid(pixels)
 
@@ -117,12 +114,15 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
 
 
 def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
-    """What lies of the AOI on the grid, or no farther from it than the grid is large."""
-    x, y = crs_of(reference).transformer_to_crs(aoi.crs, always_xy=True)(
-        *apply_affine(reference.affine, *boundary_px(reference))
-    )
+    """What lies of the AOI no farther from the grid than the grid is large: projections bend what is farther at will."""
+    if aoi.crs is None or aoi.crs == reference.crs:
+        return aoi
+    place = apply_affine(reference.affine, *boundary_px(reference))
+    x, y = crs_of(reference).transformer_to_crs(aoi.crs, always_xy=True)(*place)
     box = np.array([np.min(x), np.min(y), np.max(x), np.max(y)])
-    reach = np.maximum(box[2:] - box[:2], 0)
+    if not np.isfinite(box).all():
+        return aoi
+    reach = max(box[2] - box[0], box[3] - box[1])
     return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), aoi.crs)
 
 

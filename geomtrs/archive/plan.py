@@ -65,7 +65,7 @@ class BatchPlan:
 
     def __str__(self) -> str:
         """Lines for people: a table of the scenes, then the totals."""
-        width = max((len(scene.id) for scene in self.scenes[:SHOWN]), default=5)
+        width = max(len(scene.id) for scene in self.scenes[:SHOWN])
         lines = [f"{'scene':{width}}  {'Mpx':>9}  {'size':>9}  images"]
         lines += [_line(scene, width) for scene in self.scenes[:SHOWN]]
         if len(self.scenes) > SHOWN:

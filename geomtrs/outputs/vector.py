@@ -137,10 +137,8 @@ def _within(
     least, most = settings.min_area_m2, settings.max_area_m2
     keep = ~(size < (-np.inf if least is None else least)) & ~(size > (np.inf if most is None else most))
     if not keep.all():
-        notes = [
-            *notes,
-            _drift(f"{polygons_text(int((~keep).sum()))} left out by their area", size, size[keep], geobox),
-        ]
+        left_out = polygons_text(int((~keep).sum()))
+        notes = [*notes, _drift(f"{left_out} left out by their area", size, size[keep], geobox)]
     frame = frame[keep].assign(id=np.arange(1, keep.sum() + 1)).reset_index(drop=True)
     frame.attrs["notes"] = notes
     return frame
