@@ -33,18 +33,22 @@ IMAGES = Path(__file__).parent / "images"
 QGIS_S = 300  # QGIS itself ends after a few seconds
 # Run inside QGIS: waits until the map is drawn, then keeps the window.
 IN_QGIS = """
+import os
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QDockWidget
+from qgis.PyQt.QtWidgets import QDockWidget, QToolBar
 from qgis.utils import iface
 window, canvas = iface.mainWindow(), iface.mapCanvas()
 for dock in window.findChildren(QDockWidget):
     dock.setVisible(dock.objectName() == "Layers")
+for bar in window.findChildren(QToolBar):
+    bar.setVisible(bar.objectName() in {{"mFileToolBar", "mMapNavToolBar"}})
 window.resize(1400, 900)
 def drawn():
     if canvas.isDrawing():
         return QTimer.singleShot(500, drawn)
+    iface.messageBar().clearWidgets()  # that the project is older than this QGIS
     window.grab().save({path!r})
-    iface.actionExit().trigger()
+    os._exit(0)  # it would ask whether to save
 QTimer.singleShot(4000, drawn)
 """
 

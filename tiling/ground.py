@@ -114,7 +114,7 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
 
 
 def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
-    """What lies of the AOI no farther from the grid than the grid is large: projections bend what is farther at will."""
+    """The AOI no farther from the grid than the grid is large: what lies farther, a projection bends at will."""
     if aoi.crs is None or aoi.crs == reference.crs:
         return aoi
     place = apply_affine(reference.affine, *boundary_px(reference))
