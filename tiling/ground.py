@@ -115,15 +115,16 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
 
 def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
     """The AOI no farther from the grid than the grid is large: what lies farther, a projection bends at will."""
-    if aoi.crs is None or aoi.crs == reference.crs:
+    crs = aoi.crs
+    if crs is None or crs == reference.crs:
         return aoi
     place = apply_affine(reference.affine, *boundary_px(reference))
-    x, y = crs_of(reference).transformer_to_crs(aoi.crs, always_xy=True)(*place)
+    x, y = crs_of(reference).transformer_to_crs(crs, always_xy=True)(*place)
     box = np.array([np.min(x), np.min(y), np.max(x), np.max(y)])
     if not np.isfinite(box).all():
         return aoi
     reach = max(box[2] - box[0], box[3] - box[1])
-    return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), aoi.crs)
+    return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), crs)
 
 
 def antimeridian(name: object, geobox: GeoBox) -> GridError:

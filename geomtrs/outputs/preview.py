@@ -31,7 +31,7 @@ from geomtrs.outputs.furniture import (
     hatch_swatch,
     scale_bar,
 )
-from geomtrs.outputs.lettering import font_of, wrap
+from geomtrs.outputs.lettering import draw_words, font_of, wrap
 from geomtrs.outputs.look import Look
 from geomtrs.outputs.publish import publish
 from geomtrs.outputs.raster import FULL, UNOBSERVED
@@ -122,10 +122,10 @@ def _header(caption: Caption, outcome: str) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     top = MARGIN - 8
     for line in lines:
-        draw.text((MARGIN, top), line, font=title, fill=INK)
+        draw_words(draw, (MARGIN, top), line, 30, INK)
         top += 40
     for line in notes:
-        draw.text((MARGIN, top), line, font=small, fill=MUTED)
+        draw_words(draw, (MARGIN, top), line, 20, MUTED)
     return canvas
 
 
