@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TORCHGEO ?= .venv-torchgeo
 FAST = not slow and not qgis and not browser and not torchgeo and not cuda
 
-.PHONY: setup demo test test-slow test-torchgeo bench lint qgis-plugin
+.PHONY: setup demo test test-slow test-torchgeo bench lint qgis-plugin pictures
 
 setup: $(VENV)/.ready
 
@@ -42,6 +42,10 @@ $(TORCHGEO)/.ready: pyproject.toml constraints.txt
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+# The pictures of README and docs, anew from the weights that ship: look at them before they are committed.
+pictures: setup
+	$(BIN)/python docs/pictures.py
 
 # The plugin for QGIS as a zip in dist/: Plugins > Manage and Install Plugins > Install from ZIP.
 qgis-plugin:

@@ -1,15 +1,18 @@
 """What a model saw in the images, kept tile by tile, so that a further sentence costs only the model's head.
 
     detect --keep-features ─► .geomtrs/features: a file a tile, features.json ─► ask: the same tiles, other sentences
+                                                 look-….npz: a pair of dates ─► as the pictures show it
 
-The files are those of a block store: written durably, checksummed, of one plan. Nothing of the images is read again but
-for the picture.
+The tiles are those of a block store: written durably, checksummed, of one plan. Nothing of the images is read again but
+for the closer look of a picture.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,7 +109,24 @@ def forget(folder: Path) -> None:
 
 def size_bytes(folder: Path) -> int:
     """What the features of a run take on disk; 0 where none were kept."""
-    return sum(path.stat().st_size for path in features_folder(folder).glob("*.block"))
+    return sum(path.stat().st_size for kind in ("*.block", "look-*") for path in features_folder(folder).glob(kind))
+
+
+def keep_look(folder: Path, pair: tuple[int, int], dates: NDArray[np.uint8]) -> None:
+    """Both dates of a pair, (6, H, W), lie beside the features as the pictures of a scene show them, made smaller."""
+    content = io.BytesIO()
+    np.savez(content, dates=dates)
+    publish(_look(folder, pair), content.getvalue())
+
+
+def kept_look(folder: Path, pair: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """What `keep_look` kept; None where there is none, or it does not read: the images still have it."""
+    try:
+        with np.load(_look(folder, pair)) as file:
+            dates: NDArray[np.uint8] = file["dates"]  # checked by the sum that zip keeps
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return dates
 
 
 def refuse_unable(model: object, name: str) -> None:
@@ -237,6 +257,10 @@ class _Recalls:
 def _able(answers: PairAnswers) -> KeepsFeatures:
     assert isinstance(answers.model, KeepsFeatures)  # refuse_unable looked, where the run began
     return answers.model
+
+
+def _look(folder: Path, pair: tuple[int, int]) -> Path:
+    return features_folder(folder) / f"look-{pair[0]}-{pair[1]}.npz"
 
 
 def _name(place: tuple[int, int]) -> str:

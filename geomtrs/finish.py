@@ -16,6 +16,7 @@ import pandas as pd
 
 from geomtrs.clock import Clock
 from geomtrs.events import Listener, Stage
+from geomtrs.features import keep_look, kept_look
 from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
 from geomtrs.outputs import tracks, vector
@@ -24,6 +25,7 @@ from geomtrs.outputs.look import SceneReader
 from geomtrs.outputs.preview import Caption, write_preview
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.raster import AnswerRasters, CoverageTotal, stored_threshold, write_answer, write_coverage
+from geomtrs.outputs.record import read_run
 from geomtrs.outputs.shape import Shaping
 from geomtrs.outputs.stac import footprint
 from geomtrs.result import area_text
@@ -94,8 +96,8 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     # Pictures read the dates while polygons are found, and are drawn while these are written. Nothing goes on beside
     # the rasters: it would cost a third more memory, for a fraction of a second.
     with _aside(job) as aside:
-        ahead = [] if isinstance(aside, AtOnce) else list(readers.values())
-        dates_read = [aside.submit(reader.read_dates) for reader in ahead]
+        ahead = {} if isinstance(aside, AtOnce) else readers
+        dates_read = [aside.submit(_read_dates, job, pair, reader) for pair, reader in ahead.items()]
         on_event(Stage("polygons", "finding polygons"))
         with clock.part("find polygons"):
             tables = {channel.number: _table(job, channel) for channel in job.names.channels()}
@@ -105,9 +107,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         on_event(Stage("rasters", "writing rasters"))
         with clock.part("write rasters"):
             rasters = {channel.number: _write_rasters(job, channel, tables) for channel in job.names.channels()}
-            coverage = write_coverage(
-                job.folder / "coverage.tif", store=job.store, plan=job.plan, dates=len(job.scene.dates)
-            )
+            coverage = _write_coverage(job, anew=bool(failed))
         give_back()
         # Before anything goes on beside it: regularizing silences warnings, of all threads at once.
         with clock.part("shape polygons"):
@@ -144,6 +144,16 @@ def _write_rasters(job: Answered, channel: Channel, tables: Mapping[int, geopand
         span=channel.span,
         keep=tables[channel.number].geometry.to_numpy() if chosen else None,
     )
+
+
+def _write_coverage(job: Answered, *, anew: bool) -> tuple[CoverageTotal, ...]:
+    """coverage.tif and its totals. A further sentence has those of the run that kept the features: a copy does."""
+    path = job.folder / "coverage.tif"
+    if job.spec.features is None or anew:
+        return write_coverage(path, store=job.store, plan=job.plan, dates=len(job.scene.dates))
+    first = Path(job.spec.features)
+    publish(path, (first / path.name).read_bytes())
+    return tuple(CoverageTotal(**total) for total in read_run(first)["coverage"])
 
 
 def _layers(
@@ -313,6 +323,16 @@ def _readers(job: Answered) -> dict[int, SceneReader]:
     return readers
 
 
+def _read_dates(job: Answered, pair: int, reader: SceneReader) -> None:
+    """The dates are there for the pictures of a pair: as they were kept with the features, else from the images."""
+    if not reader.has_read:
+        dates = job.scene.pairs[pair]
+        known = None if job.spec.features is None else kept_look(Path(job.spec.features), dates)
+        read = reader.read_dates(known)
+        if job.spec.keep_features:
+            keep_look(job.folder, dates, read)
+
+
 def _draw_all(
     job: Answered,
     rasters: Mapping[int, AnswerRasters],
@@ -320,6 +340,8 @@ def _draw_all(
     tables: Mapping[int, geopandas.GeoDataFrame],
 ) -> list[Path]:
     """A picture for each channel; `tables` say how many polygons it shows."""
+    for pair, reader in readers.items():
+        _read_dates(job, pair, reader)
     previews = []
     for channel in job.names.channels():
         made = rasters[channel.number]
@@ -341,7 +363,7 @@ def _summary(table: geopandas.GeoDataFrame) -> str:
     """How many polygons and how much ground: "12 polygons · 3.4 ha"; nothing for none."""
     if not len(table):
         return ""
-    count = f"{len(table):,} polygon{'s' if len(table) > 1 else ''}"
+    count = vector.polygons_text(len(table))
     if table["area_m2"].isna().all():
         return f"{count} · {table['area_px'].sum():,} px"
     return f"{count} · {area_text(float(table['area_m2'].sum()))}"

@@ -25,7 +25,7 @@ from geomtrs.errors import JobError
 from geomtrs.events import Listener, Stage
 from geomtrs.features import Kept, forget, model_of, read_kept, size_bytes, source_of
 from geomtrs.finish import Answered, write_outputs
-from geomtrs.inputs import fingerprint
+from geomtrs.inputs import fingerprint, refuse_missing
 from geomtrs.lock import only_one
 from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
@@ -155,6 +155,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
     clock, folder, on_event = Clock(), Path(spec.out), on_event or listener()
     # Left to itself GDAL caches 5 % of the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
+        refuse_missing(spec.files)  # before the model is loaded, which takes seconds
         with clock.part("load model"):
             asked = ask_model(spec)
         with clock.part("open images"):

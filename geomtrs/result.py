@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from geomtrs.errors import MissingExtra
+from geomtrs.outputs.encoding import data_uri
 from geomtrs.outputs.record import read_run
 from geomtrs.query import Query
 from geomtrs.spec import AskOptions
@@ -224,8 +224,8 @@ def _raster(path: Path, *, scaled: bool) -> xarray.DataArray:
 
 
 def _picture(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(path.name)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+    data = data_uri(path.read_bytes(), "png")
+    return f'<img alt="{html.escape(path.name)}" style="max-width:100%" src="{data}">'
 
 
 def _totals(run: dict[str, Any]) -> str:

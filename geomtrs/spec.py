@@ -366,9 +366,8 @@ def _one_of(name: str, value: object, known: Sequence[str]) -> None:
 
 def _at_least(name: str, value: float | None, least: float) -> None:
     if value is not None and (math.isnan(value) or value < least):
-        raise QueryError(
-            f"--{name.replace('_', '-')}", found=repr(value), wanted=f"at least {least}", remedy="correct it"
-        )
+        option = re.sub("_(m2?|px)$", "", name).replace("_", "-")  # as the command line calls it, without the unit
+        raise QueryError(f"--{option}", found=repr(value), wanted=f"at least {least}", remedy="correct it")
 
 
 def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:

@@ -216,8 +216,9 @@ def process(home: Path) -> Process:
 def test_qgis_lists_the_algorithms_and_their_parameters(process: Process) -> None:
     assert "* geomtrs_qgis" in process("plugins").stdout
     listed = process("list").stdout
-    for line in ("geomtrs:batch\tBatch over a folder", "geomtrs:detect\tDetect changes", "geomtrs:verify\tVerify"):
-        assert line in listed
+    named = {"ask": "Ask again", "batch": "Batch over a folder", "detect": "Detect changes", "verify": "Verify"}
+    for name, words in named.items():
+        assert f"geomtrs:{name}\t{words}" in listed
     told = process("help", "geomtrs:detect").stdout
     for name in ("IMAGES", "QUERY", "EXTENT", "THRESHOLD", "MIN_AREA", "MODEL", "OUTPUT", "POLYGONS", "PROJECT"):
         assert f"\n{name}" in told
@@ -247,6 +248,30 @@ def test_a_pair_is_answered_in_its_area_and_verified(process: Process, tmp_path:
     (out / "preview_new-roads.png").write_bytes(b"no more")
     checked = process("--json", "run", "geomtrs:verify", "--", f"FOLDER={out}")
     assert json.loads(checked.stdout)["results"] == {"SOUND": False, "FAULTS": 1}
+
+
+@pytest.mark.qgis
+def test_a_further_sentence_is_asked_of_a_run_that_kept_its_features(process: Process, tmp_path: Path) -> None:
+    before, after = images(tmp_path)
+    out = tmp_path / "out"
+    ran = process(
+        "run", "geomtrs:detect", "--", f"IMAGES={before}", f"IMAGES={after}", "QUERY=new roofs", "KEEP=true",
+        "THRESHOLD=0.4", f"OUTPUT={out}",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    asked = process("--json", "run", "geomtrs:ask", "--", f"FOLDER={out}", f"QUERY={SENTENCE}", "MIN_AREA=20")
+    assert asked.returncode == 0, asked.stderr
+    results = json.loads(asked.stdout)["results"]
+    folder = Path(results["OUTPUT"])
+    assert folder.parent == out
+    run = json.loads((folder / "run.json").read_bytes())
+    assert [query["text"] for query in run["queries"]] == [SENTENCE]
+    spec = run["job"]["spec"]
+    assert (spec["threshold"], spec["min_area_m2"], spec["features"]) == (0.4, 20, str(out))
+    assert Path(results["POLYGONS"]) == folder / "changes.gpkg"
+    elsewhere = process("run", "geomtrs:ask", "--", f"FOLDER={folder}", "QUERY=new roads")
+    assert elsewhere.returncode != 0
+    assert "--keep-features" in elsewhere.stderr + elsewhere.stdout
 
 
 @pytest.mark.qgis

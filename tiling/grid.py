@@ -120,6 +120,9 @@ def unreadable(path: object, error: Exception) -> SourceError:
     remote = "://" in name or name.startswith("/vsi")
     if not remote and not Path(name).exists() and ":" not in Path(name).name:
         return SourceError(name, found="no such file", wanted="a raster", remedy="check the path")
+    if not remote and Path(name).is_dir():
+        remedy = "name the files of one place, or hand the folder to geomtrs batch"
+        return SourceError(name, found="a folder", wanted="a raster", remedy=remedy)
     return SourceError(
         name,
         found=f"a file that does not open ({error})",
@@ -236,7 +239,7 @@ def _touched(
     area: shapely.Geometry, window: tuple[int, int, int, int], *, reference: GeoBox, aoi: Geometry
 ) -> tuple[int, int, int, int]:
     """The window cropped to the pixels that the AOI (in pixels) touches."""
-    if area.area < 1:
+    if 0 < area.area < 1:
         raise GridError(
             "AOI",
             found=f"an area of {area.area:.3g} pixels",
@@ -276,7 +279,8 @@ def _refuse_without_place(dataset: DatasetReader) -> None:
     elif dataset.rpcs is not None:
         found, remedy = "RPCs and no geotransform", "gdalwarp -rpc -t_srs EPSG:4326 IN OUT"
     else:
-        found, remedy = "no geotransform", "gdal_translate -a_ullr ULX ULY LRX LRY -a_srs EPSG:… IN OUT"
+        found = "no geotransform"
+        remedy = "--pixels for a plain picture, else gdal_translate -a_ullr ULX ULY LRX LRY -a_srs EPSG:… IN OUT"
     raise SourceError(dataset.name, found=found, wanted="a raster with a place on the ground", remedy=remedy)
 
 

@@ -96,7 +96,7 @@ def footprint_px(reference: GeoBox, geobox: GeoBox, *, name: object = "a date") 
 def aoi_px(reference: GeoBox, aoi: Geometry) -> shapely.Geometry:
     """The AOI as a polygon in pixels of ``reference``, its straight edges followed across the change of CRS."""
     inverse = ~reference.affine
-    ground = aoi_in(aoi, crs_of(reference))
+    ground = aoi_in(_near(aoi, reference), crs_of(reference))
     pixels = shapely.transform(ground, lambda xy: np.column_stack(apply_affine(inverse, xy[:, 0], xy[:, 1])))
     return shapely.make_valid(pixels)
 
@@ -105,12 +105,26 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     """The AOI in another CRS, with points added along its edges where the CRS differs."""
     if aoi.crs is None:
         raise GridError("AOI", found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
-    if aoi.crs == crs:
+    if aoi.crs == crs or aoi.geom.is_empty:
         return aoi.geom
     left, bottom, right, top = aoi.geom.bounds
     dense = shapely.segmentize(aoi.geom, max(right - left, top - bottom) / _POINTS_PER_SIDE or 1.0)
     project = aoi.crs.transformer_to_crs(crs, always_xy=True)
     return shapely.transform(dense, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])))
+
+
+def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
+    """The AOI no farther from the grid than the grid is large: what lies farther, a projection bends at will."""
+    crs = aoi.crs
+    if crs is None or crs == reference.crs:
+        return aoi
+    place = apply_affine(reference.affine, *boundary_px(reference))
+    x, y = crs_of(reference).transformer_to_crs(crs, always_xy=True)(*place)
+    box = np.array([np.min(x), np.min(y), np.max(x), np.max(y)])
+    if not np.isfinite(box).all():
+        return aoi
+    reach = max(box[2] - box[0], box[3] - box[1])
+    return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), crs)
 
 
 def antimeridian(name: object, geobox: GeoBox) -> GridError:

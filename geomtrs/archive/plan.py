@@ -72,7 +72,7 @@ class BatchPlan:
             lines.append(f"… and {len(self.scenes) - SHOWN:,} more (--json lists all)")
         size, pixels, seconds = self.bytes, self.megapixels, self.seconds
         facts = [
-            f"{len(self.scenes):,} scenes",
+            f"{len(self.scenes):,} scene{'' if len(self.scenes) == 1 else 's'}",
             *([f"{pixels:,.1f} Mpx"] if pixels is not None else []),
             *([_bytes(size)] if size is not None else []),
             *([f"about {_time(seconds)} with {self.model} on two cores"] if seconds is not None else []),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from shapely.geometry import mapping
 
 from geomtrs.archive.ledger import Row
 from geomtrs.clock import time_text
+from geomtrs.outputs.encoding import data_uri, jpeg
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
 
-# Some 12 kB each: a page of more of them no longer opens at once.
-PICTURES = 300
-PICTURE_PX = 360
+# Some 30 kB each: a page of more of them no longer opens at once.
+PICTURES = 120
+PICTURE_PX = 640
 ROWS = 5000
 MAP_PX = (680, 300)
 COLOURS = {"done": "#2a7de1", "failed": "#d92d20", "skipped": "#98a2b3", "pending": "#c9a227", "running": "#c9a227"}
@@ -34,7 +34,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 2rem
 .totals b { display: block; font-size: 1.5rem; line-height: 1.2 }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .35rem .6rem .35rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top } td.number, th.number { text-align: right }
-img { width: 180px; display: block; border-radius: 3px } td.picture { width: 190px } .faint { color: var(--faint) }
+img { width: 320px; display: block; border-radius: 3px } td.picture { width: 332px } .faint { color: var(--faint) }
 .reason { color: #d92d20 } svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 3px }
 path { stroke-width: 2; stroke-linejoin: round } a { color: inherit }
 """
@@ -163,15 +163,21 @@ def _picture(result: ChangeResult) -> str:
     """The preview, small, as part of the page."""
     picture = result.preview.convert("RGB")
     picture.thumbnail((PICTURE_PX, PICTURE_PX))
-    small = io.BytesIO()
-    picture.save(small, "JPEG", quality=72)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}">'
+    return f'<img alt="" src="{data_uri(jpeg(picture, quality=72), "jpeg")}">'
 
 
 def _reasons(heading: str, rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     lines = "".join(
-        f"<tr><td>{html.escape(row.scene.id)}</td><td>{html.escape(row.reason)}</td></tr>" for row in rows[:ROWS]
+        f"<tr><td>{html.escape(row.scene.id)}</td><td>{html.escape(_briefly(row))}</td></tr>" for row in rows[:ROWS]
     )
     return f"<h2>{heading}: {len(rows):,}</h2><table>{lines}</table>"
+
+
+def _briefly(row: Row) -> str:
+    """Why a scene was not answered, its images by their names alone: ledger.gpkg has their whole paths."""
+    reason = row.reason
+    for image in row.scene.images:
+        reason = reason.replace(image, re.split(r"[/\\]", image)[-1])
+    return reason

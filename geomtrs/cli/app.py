@@ -103,7 +103,9 @@ def _usage_or_bug(error: Exception) -> int:
     if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C inside a command
         return _interrupted()
     if hasattr(error, "format_message"):
-        _say(f"error: {error.format_message()}; remedy: {_remedy(error)}")
+        message = error.format_message().rstrip(".?")
+        if message:  # empty where nothing was asked: then the help has been printed
+            _say(f"error: {message}; remedy: {_remedy(error)}")
         return ASKED_WRONGLY
     _say(f"error: {type(error).__name__}: {error} (a fault of geomtrs: run again with --debug and report it)")
     return FAILED

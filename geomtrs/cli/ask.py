@@ -6,56 +6,41 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli.detect import (
-    AsJson,
-    Asked,
-    Debug,
-    Device,
-    Formats,
-    Fresh,
-    LogJson,
-    MaxArea,
-    Overwrite,
-    Queries,
-    Quiet,
-    Scope,
-    SignWith,
-    Threads,
-)
+from geomtrs.cli import options as o
 from geomtrs.cli.progress import listener, report
-
-_ANSWER, _RUN = "Answer", "How it runs"
 
 
 def ask(
+    context: typer.Context,
     folder: Annotated[str, typer.Argument(help="Folder of a run with --keep-features.")],
-    query: Asked = None,
-    queries: Queries = None,
-    scope: Scope = "scene",
+    query: o.Asked = None,
+    queries: o.Queries = None,
+    scope: o.Scope = "scene",
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="Folder of the outputs; else FOLDER/ask-….", rich_help_panel=_ANSWER),
+        typer.Option("--out", "-o", help="Folder of the outputs; else FOLDER/ask-….", rich_help_panel="Answer"),
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Another than that of the first run.", rich_help_panel=_ANSWER)
-    ] = None,
-    format: Formats = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = None,
-    max_area: MaxArea = None,
-    fill_holes: Annotated[
-        float | None, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)
-    ] = None,
-    overwrite: Overwrite = False,
-    fresh: Fresh = False,
-    device: Device = "auto",
-    sign: SignWith = None,
-    threads: Threads = None,
-    json: AsJson = False,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
+    threshold: o.Threshold = None,
+    format: o.Formats = None,
+    min_area: o.MinArea = None,
+    max_area: o.MaxArea = None,
+    fill_holes: o.FillHoles = None,
+    simplify: o.Simplify = None,
+    regularize: o.Regularize = None,
+    overwrite: o.Overwrite = False,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
+    sign: o.SignWith = None,
+    workers: o.Workers = None,
+    threads: o.Threads = None,
+    json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    log_json: o.LogJson = False,
+    debug: o.Debug = False,
 ) -> int:
     """Ask a further sentence of a scene whose image features were kept: it costs only the head of the model.
+
+    What is not said of the answer (threshold, formats, outlines) is as it was in the first run.
 
     [bold]geomtrs detect 2019.tif 2023.tif -q "the buildings that appeared" -o out/ --keep-features[/bold]
 
@@ -64,22 +49,5 @@ def ask(
     from geomtrs.again import ask as run
 
     with listener(quiet=quiet, log_json=log_json) as on_event:
-        result = run(
-            folder,
-            query or [],
-            queries=queries,
-            scope=scope,  # type: ignore[arg-type]  # checked by job_spec, whose error names the choices
-            out=out,
-            threshold=threshold,
-            min_area_m2=min_area,
-            max_area_m2=max_area,
-            fill_holes_m2=fill_holes,
-            overwrite=overwrite,
-            fresh=fresh,
-            device=device,
-            threads=threads,
-            sign=sign,
-            on_event=on_event,
-            **({"formats": format} if format else {}),  # type: ignore[arg-type]  # as above
-        )
+        result = run(**o.told(context), on_event=on_event)
     return report(result, quiet=quiet, as_json=json)

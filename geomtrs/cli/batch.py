@@ -3,38 +3,11 @@
 from __future__ import annotations
 
 import json as json_
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geomtrs.cli.detect import (
-    Alpha,
-    Aoi,
-    AoiCrs,
-    Asked,
-    AssumeCrs,
-    Bands,
-    Debug,
-    Device,
-    Engine,
-    LogJson,
-    MaxArea,
-    MaxShift,
-    Model,
-    Nodata,
-    Precision,
-    Queries,
-    Quiet,
-    Register,
-    Regularize,
-    Resampling,
-    SignWith,
-    Simplify,
-    Threads,
-    Threshold,
-    Weights,
-    Workers,
-)
+from geomtrs.cli import options as o
 from geomtrs.cli.progress import listener
 
 if TYPE_CHECKING:
@@ -49,18 +22,13 @@ _LEFT = (
 
 
 def batch(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="Folder of rasters, CSV or Parquet of pairs, or STAC catalogue (JSON, file or URL).")
     ],
-    query: Asked = None,
-    queries: Queries = None,
-    scope: Annotated[
-        str,
-        typer.Option(
-            help="scene: apply words of rank, size and place to each scene; tile: ask them too.",
-            rich_help_panel=_ANSWER,
-        ),
-    ] = "scene",
+    query: o.Asked = None,
+    queries: o.Queries = None,
+    scope: o.Scope = "scene",
     out: Annotated[
         str,
         typer.Option("--out", "-o", help="Folder of the outputs, one folder a scene in it.", rich_help_panel=_ANSWER),
@@ -94,47 +62,41 @@ def batch(
     datetime: Annotated[
         str | None, typer.Option(help="2019-01-01/2023-12-31, of a STAC API.", rich_help_panel=_SOURCE)
     ] = None,
-    pairs: Annotated[
-        str, typer.Option(help="Of a series: consecutive, first-last or all.", rich_help_panel=_SOURCE)
-    ] = "consecutive",
-    aoi: Aoi = None,
-    aoi_crs: AoiCrs = None,
-    bands: Bands = None,
-    nodata: Nodata = None,
-    alpha: Alpha = "auto",
-    assume_crs: AssumeCrs = None,
-    register: Register = "check",
-    max_shift: MaxShift = 16.0,
-    resampling: Resampling = "bilinear",
-    sign: SignWith = None,
-    model: Model = "nano",
-    weights: Weights = None,
-    threshold: Threshold = 0.5,
-    format: Annotated[
-        list[str] | None, typer.Option(help="shp, parquet, fgb, geojson of each scene.", rich_help_panel=_ANSWER)
-    ] = None,
-    min_area: Annotated[float, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)] = 0.0,
-    max_area: MaxArea = None,
-    fill_holes: Annotated[float, typer.Option(help="Fill holes up to this, m².", rich_help_panel=_ANSWER)] = 0.0,
-    simplify: Simplify = 0.0,
-    regularize: Regularize = False,
+    pairs: o.Pairs = "consecutive",
+    aoi: o.Aoi = None,
+    aoi_crs: o.AoiCrs = None,
+    bands: o.Bands = None,
+    nodata: o.Nodata = None,
+    alpha: o.Alpha = "auto",
+    assume_crs: o.AssumeCrs = None,
+    register: o.Register = "check",
+    max_shift: o.MaxShift = 16.0,
+    resampling: o.Resampling = "bilinear",
+    sign: o.SignWith = None,
+    model: o.Model = "nano",
+    weights: o.Weights = None,
+    threshold: o.Threshold = 0.5,
+    format: o.Formats = None,
+    min_area: o.MinArea = None,
+    max_area: o.MaxArea = None,
+    fill_holes: o.FillHoles = None,
+    simplify: o.Simplify = None,
+    regularize: o.Regularize = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget an earlier batch here, replace its outputs.", rich_help_panel=_RUN)
     ] = False,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Leave out blocks of a scene that fail.", rich_help_panel=_RUN)
-    ] = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    engine: Engine = "auto",
-    memory: Annotated[str | None, typer.Option(help="Promise for all processes: 2GB.", rich_help_panel=_RUN)] = None,
-    workers: Workers = None,
-    threads: Threads = None,
-    scheduler: Annotated[str | None, typer.Option(help="tcp://… of a Dask cluster.", rich_help_panel=_RUN)] = None,
-    json: Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")] = False,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
+    keep_going: o.KeepGoing = False,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    engine: o.Engine = "auto",
+    memory: o.Memory = None,
+    workers: o.Workers = None,
+    threads: o.Threads = None,
+    scheduler: o.Scheduler = None,
+    json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    log_json: o.LogJson = False,
+    debug: o.Debug = False,
 ) -> int:
     """Answer sentences about every scene of an archive; killed, the same command goes on.
 
@@ -149,22 +111,13 @@ def batch(
     from geomtrs.archive.batch import batch as run
     from geomtrs.archive.plan import plan_batch
 
-    options: dict[str, Any] = {  # Any: values of every option
-        "queries": queries, "scope": scope, "pattern": pattern, "series": series, "asset": asset, "max_cloud": max_cloud, "collections": collection or (),
-        "bbox": bbox, "datetime": datetime, "pairs": pairs, "aoi": aoi, "aoi_crs": aoi_crs, "bands": bands, "nodata": nodata, "alpha": alpha,
-        "assume_crs": assume_crs, "register": register, "max_shift_px": max_shift, "resampling": resampling, "model": model,
-        "weights": weights, "threshold": threshold, "formats": format or (), "min_area_m2": min_area, "max_area_m2": max_area,
-        "fill_holes_m2": fill_holes, "simplify_m": simplify, "regularize": regularize, "device": device, "precision": precision,
-        "engine": engine, "memory": memory, "workers": workers, "threads": threads, "scheduler": scheduler, "sign": sign, "keep_going": keep_going,
-    }  # fmt: skip
-    if dry_run:
-        planned = plan_batch(source, query=query or [], out=out, limit=limit, **options)
+    options = {"query": [], **o.told(context)}
+    if options.pop("dry_run"):
+        planned = plan_batch(**{name: value for name, value in options.items() if name not in {"fresh", "at_once"}})
         print(json_.dumps(planned.to_dict(), ensure_ascii=False, indent=2) if json else planned)
         return 0
     with listener(quiet=quiet, log_json=log_json, unit="scenes") as on_event:
-        result = run(
-            source, query=query or [], out=out, limit=limit, fresh=fresh, at_once=at_once, on_event=on_event, **options
-        )
+        result = run(**options, on_event=on_event)
     return _report(result, quiet=quiet, as_json=json)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli.detect import Debug
+from geomtrs.cli.options import Debug
 
 
 def demo(

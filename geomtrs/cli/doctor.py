@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geomtrs.cli.detect import Debug
+from geomtrs.cli.options import Debug
 
 
 def doctor(debug: Debug = False) -> int:

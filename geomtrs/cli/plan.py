@@ -6,46 +6,28 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli.detect import (
-    Alpha,
-    Aoi,
-    AoiCrs,
-    AsJson,
-    AssumeCrs,
-    Bands,
-    CloudMask,
-    DateFiles,
-    Debug,
-    Images,
-    LogJson,
-    MaxShift,
-    Nodata,
-    Pixels,
-    Quiet,
-    Register,
-    Resampling,
-    dates_of,
-)  # fmt: skip
+from geomtrs.cli import options as o
 from geomtrs.cli.progress import listener, report
 
 
 def plan(
-    images: Images = None,
-    date: DateFiles = None,
-    bands: Bands = None,
-    nodata: Nodata = None,
-    alpha: Alpha = "auto",
-    assume_crs: AssumeCrs = None,
-    aoi: Aoi = None,
-    aoi_crs: AoiCrs = None,
-    cloud_mask: CloudMask = None,
-    register: Register = "check",
-    max_shift: MaxShift = 16.0,
-    resampling: Resampling = "bilinear",
-    pixels: Pixels = False,
+    context: typer.Context,
+    images: o.Images = None,
+    date: o.DateFiles = None,
+    bands: o.Bands = None,
+    nodata: o.Nodata = None,
+    alpha: o.Alpha = "auto",
+    assume_crs: o.AssumeCrs = None,
+    aoi: o.Aoi = None,
+    aoi_crs: o.AoiCrs = None,
+    cloud_mask: o.CloudMask = None,
+    register: o.Register = "check",
+    max_shift: o.MaxShift = 16.0,
+    resampling: o.Resampling = "bilinear",
+    pixels: o.Pixels = False,
     model: Annotated[str, typer.Option(help="Whose tiles: nano, differencing, …")] = "nano",
-    json: AsJson = False,
-    debug: Debug = False,
+    json: o.AsJson = False,
+    debug: o.Debug = False,
 ) -> int:
     """Show what detect would do: grid, how each date lies on it, shift between dates, tiles; nothing is computed.
 
@@ -55,23 +37,17 @@ def plan(
 
     from geomtrs.job import plan as make
 
-    found = make(
-        *dates_of(images, date), bands=bands, nodata=nodata, alpha=alpha, assume_crs=assume_crs, aoi=aoi, aoi_crs=aoi_crs,  # type: ignore[arg-type]  # checked by JobSpec, whose error names the choices
-        cloud_masks=[m or None for m in cloud_mask or ()], register=register, max_shift_px=max_shift, resampling=resampling, pixels=pixels, model=model,  # type: ignore[arg-type]  # as above
-    )  # fmt: skip
-    if json:
-        print(json_.dumps(found.to_dict(), indent=2))
-    else:
-        print(found)
+    found = make(*o.dates_of(images, date), **o.told(context))
+    print(json_.dumps(found.to_dict(), indent=2) if json else found)
     return 0
 
 
 def resume(
     folder: Annotated[str, typer.Argument(help="Folder of a run that did not end.")],
-    json: AsJson = False,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
+    json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    log_json: o.LogJson = False,
+    debug: o.Debug = False,
 ) -> int:
     """Go on with a run that was killed: finished blocks are kept, only the missing ones are computed.
 
@@ -87,10 +63,10 @@ def resume(
 def rerun(
     record: Annotated[str, typer.Argument(help="run.json of a finished run.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder of the new outputs.")],
-    json: AsJson = False,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
+    json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    log_json: o.LogJson = False,
+    debug: o.Debug = False,
 ) -> int:
     """Do a run again from its record: the same masks, bit by bit, on the same processor.
 

@@ -7,10 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geomtrs.result import ChangeResult
+
+# What people open; the rest (styles, sidecars, records) lies beside it.
+_TOLD = {"mask", "probability", "coverage", "polygons", "tracks", "preview", "project", "failures"}
+_SIDECARS = (".shx", ".dbf", ".prj", ".cpg")
 
 Listener = Callable[[object], None]
 
@@ -41,17 +46,20 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
     elif not quiet:
         for warning in run.get("warnings", ()):
             print(f"note  {warning}", file=sys.stderr)
+        pairs = len(run.get("pairs", ()))
+        over = f" over {pairs} pairs of dates" if pairs > 1 else ""
         for answer in run.get("queries", ()):
             count = answer["polygons"]
-            print(f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”", file=sys.stderr)
+            words = f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”{over}"
+            print(words, file=sys.stderr)
         kept = run.get("features_bytes")
         if kept:
             height, width = run["grid"]["shape"]
             size = f"{kept / 1e6:,.0f} MB ({kept / (height * width):,.0f} MB per Mpx)"
             print(f"kept  image features, {size}: geomtrs ask {result.folder} -q …", file=sys.stderr)
-        for path in sorted(result.folder.iterdir()):
-            if not path.name.startswith("."):
-                print(path)
+        for output in sorted(run["outputs"], key=itemgetter("file")):
+            if output["role"] in _TOLD and not output["file"].endswith(_SIDECARS):
+                print(result.folder / output["file"])
     return code
 
 

@@ -6,19 +6,24 @@ from typing import Annotated
 
 import typer
 
-from geomtrs.cli.detect import Debug
+from geomtrs.cli.options import Debug
 
 
 def view(
     folder: Annotated[str, typer.Argument(help="Folder of a finished run.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="The page; one that exists is replaced.")] = "page.html",
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="The page, else FOLDER/page.html; one that exists is replaced."),
+    ] = None,
     debug: Debug = False,
 ) -> int:
     """Write one page of HTML that needs no network: swipe between the dates, polygons and their table.
 
-    [bold]geomtrs view out/ -o page.html[/bold]
+    [bold]geomtrs view out/[/bold]
     """
+    from pathlib import Path
+
     from geomtrs.result import ChangeResult
 
-    print(ChangeResult(folder).to_html(out))
+    print(ChangeResult(folder).to_html(out or Path(folder) / "page.html"))
     return 0

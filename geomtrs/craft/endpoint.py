@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import email.utils
 import http.client
 import ipaddress
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from geomtrs.craft.protocols import CraftError, Question, Reply, StoppedError
 from geomtrs.errors import QueryError
+from geomtrs.outputs.encoding import data_uri
 
 ATTEMPTS = 5  # at a server that is busy or broken
 LONGEST_WAIT_S = 120.0  # that a server may ask for
@@ -111,7 +111,7 @@ class Endpoint:
         return StoppedError(self.url, found=reason, wanted=f"a server that answers for {self.model}", remedy=_REMEDY)
 
     def _document(self, question: Question, schema: Mapping[str, Any]) -> dict[str, Any]:
-        shown = [f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}" for picture in question.pictures]
+        shown = [data_uri(picture, "jpeg") for picture in question.pictures]
         content = [
             {"type": "text", "text": question.prompt},
             *({"type": "image_url", "image_url": {"url": x}} for x in shown),

@@ -29,13 +29,13 @@ from geomtrs.craft.audit.agreement import Reviewed, review
 from geomtrs.craft.audit.decisions import mended_mask
 from geomtrs.craft.audit.items import thing_of
 from geomtrs.craft.codes import brush_rle, coco_rle
-from geomtrs.craft.grid import png
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
 from geomtrs.craft.pairs import file_hash
 from geomtrs.craft.protocols import KINDS, Bool, Ground
 from geomtrs.craft.teach import SET, write_taught
 from geomtrs.data import pictures, triplets
 from geomtrs.errors import DataError, QueryError
+from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import json_bytes
 
 Format = Literal["mtrefseg21k", "coco", "labelstudio", "pairs"]

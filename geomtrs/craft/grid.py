@@ -6,13 +6,13 @@ each cell enlarged beside the whole.
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from geomtrs.outputs.encoding import jpeg
 from geomtrs.outputs.lettering import font_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ SIDE = 3
 HELD, TOGETHER = 0.1, 0.9  # a cell is named when it holds so much of a mask, and the fullest until they hold so much
 SHOWN_PX = 640  # the longer side of a picture that is shown
 GAP_PX = 8
-JPEG_QUALITY = 90
 _LINE, _PAPER = (255, 230, 0), (32, 32, 32)
 
 
@@ -111,20 +110,6 @@ def sheets(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Iterator[tupl
     whole = jpeg(beside(with_grid(before), with_grid(after)))
     for cell in CELLS:
         yield cell, (whole, jpeg(beside(enlarged(before, cell), enlarged(after, cell))))
-
-
-def jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """As JPEG, a tenth of the PNG's size."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """As PNG: equal pixels give equal bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _shown(picture: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:

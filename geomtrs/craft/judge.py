@@ -13,7 +13,7 @@ from typing import Any
 from scipy import ndimage
 
 from geomtrs.craft.chat import CELLS_SCHEMA, KIND_SCHEMA, answered, closed, read_cells, read_noun
-from geomtrs.craft.grid import around, beside, inside, jpeg, overlaid, with_grid
+from geomtrs.craft.grid import around, beside, inside, overlaid, with_grid
 from geomtrs.craft.protocols import (
     KINDS,
     VERDICTS,
@@ -29,6 +29,7 @@ from geomtrs.craft.protocols import (
     Speaker,
 )
 from geomtrs.data.patches import PATCH_PX
+from geomtrs.outputs.encoding import jpeg
 
 PER_MILLE = 1000.0
 DUST = 0.02  # of a mask in pieces of less than PATCH_PX pixels

@@ -20,9 +20,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from PIL import Image
 
-from geomtrs.craft.grid import png
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Ground, Pair, Phrased, Question, Reply, StoppedError
 from geomtrs.errors import DataError, JobError
+from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import publish
 from tiling.errors import OutputError
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from geomtrs.craft.ledger import Triplet, read_mask
 from geomtrs.craft.protocols import Bool
 from geomtrs.data.labels import ANYTHING, CRAFTED_NOT
 from geomtrs.data.pictures import read_picture
+from geomtrs.outputs.encoding import png, webp
 
 SET = "crafted"  # the rule by which the labels are read
 ALL_KNOWN = 0.999  # of the picture, for the rest of it to be told as without change
@@ -54,9 +54,9 @@ def write_taught(
     planes = {"labelA": before, "labelB": after, "mask": np.where(changed | (not sure), 255, 0).astype(np.uint8)}
     for plane, values in planes.items():
         (folder / plane).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(values).save(folder / plane / f"{name}.png")
+        (folder / plane / f"{name}.png").write_bytes(png(values))
     for side, file in zip("AB", told[0][0].files, strict=True):
         (folder / side).mkdir(exist_ok=True)
-        Image.fromarray(read_picture(file)).save(folder / side / f"{name}.webp", lossless=True, method=0)
+        (folder / side / f"{name}.webp").write_bytes(webp(read_picture(file)))
     first = told[0][0]
     return {"name": name, "scene": first.place, "gsd_m": first.gsd_m, "split": split, "direction": "mixed"}

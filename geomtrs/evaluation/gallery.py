@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -136,13 +135,6 @@ def sheet(pictures: Sequence[Picture]) -> Image.Image:
         for k, line in enumerate([*said, wrap(picture.caption, font, cell, most=1)[0]]):
             pen.text((x, y + CELL_PX + 1 + 15 * k), line, fill="black" if k < len(said) else "dimgrey", font=font)
     return made
-
-
-def jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
-    """As a file."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)  # lines of two pixels keep their colour
-    return file.getvalue()
 
 
 def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

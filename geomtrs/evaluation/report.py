@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geomtrs.evaluation.gallery import ANSWER, SHEET, TRUTH, Gallery, Picture, jpeg, sheet
+from geomtrs.evaluation.gallery import ANSWER, SHEET, TRUTH, Gallery, Picture, sheet
 from geomtrs.evaluation.measures import FEW_PLACES, Calibration, Group, Mean, Measures
 from geomtrs.evaluation.metrics import PRECISION_AT, Score
+from geomtrs.outputs.encoding import data_uri, jpeg
 
 PICTURES_BYTES = 3_000_000  # of all pictures in the page together, as they stand in it
 QUALITIES = (80, 65, 50, 35, 20)
@@ -302,7 +302,11 @@ def _html(table: Table) -> str:
 def _quality(pictures: Sequence[Picture]) -> int:
     """The best at which all pictures fit into PICTURES_BYTES."""
     for quality in QUALITIES:
-        size = sum(len(jpeg(date, quality)) for picture in pictures for date in (picture.before, picture.after))
+        size = sum(
+            len(jpeg(date, quality=quality, sharp=True))
+            for picture in pictures
+            for date in (picture.before, picture.after)
+        )
         if size * 4 / 3 <= PICTURES_BYTES:  # base64 writes three bytes as four letters
             return quality
     return QUALITIES[-1]
@@ -310,7 +314,7 @@ def _quality(pictures: Sequence[Picture]) -> int:
 
 def _figure(picture: Picture, quality: int) -> str:
     dates = "".join(
-        f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(jpeg(date, quality)).decode()}">'
+        f'<img alt="{name}" src="{data_uri(jpeg(date, quality=quality, sharp=True), "jpeg")}">'
         for name, date in (("before", picture.before), ("after", picture.after))
     )
     caption = f"{html.escape(picture.sentence)}<br><span class='faint'>{html.escape(picture.caption)}</span>"

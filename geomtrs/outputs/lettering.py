@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
+Colour = int | tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 # Letters that decomposing does not make plain, and signs that the font lacks.
 LETTERS = {
@@ -39,6 +41,15 @@ def wrap(text: str, font: Font, width: float, *, most: int) -> list[str]:
         lines.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return lines
+
+
+def draw_words(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, fill: Colour) -> None:
+    """Words from a corner on, the 2 of m2 and km2 raised: the font has no ²."""
+    left, top = place
+    for n, part in enumerate(re.split(r"(?<=m)2\b", text)):
+        for words, font in (("2" if n else "", font_of(round(0.62 * size))), (part, font_of(size))):
+            pen.text((left, top), words, font=font, fill=fill)
+            left += font.getlength(words)
 
 
 def writable(text: str, font: Font) -> str:

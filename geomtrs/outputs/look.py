@@ -92,17 +92,28 @@ class SceneReader:
         """A reader of another answer about the same dates, which are not read again for the whole scene."""
         return replace(self, probability=probability, mask=mask)
 
-    def read_dates(self) -> None:
-        """Reads the dates of the whole scene now, for every answer about them; no answer need be there yet."""
+    @property
+    def has_read(self) -> bool:
+        """Whether the dates of the whole scene are at hand."""
+        return bool(self._whole)
+
+    def read_dates(self, known: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Both dates of the whole scene made smaller, (6, H', W'), read once for every answer about them.
+
+        known  what an earlier call returned for the same dates: they are not read then
+        """
         if not self._whole:
             height, width = self.stack.geobox.shape
-            self._whole.append(self._dates(Window(0, 0, width, height)))
+            factor = self._factor(height, width)
+            if known is None or known.shape != (6, math.ceil(height / factor), math.ceil(width / factor)):
+                known = self._dates(Window(0, 0, width, height))
+            self._whole.append(known)
+        return self._whole[0]
 
     def whole(self) -> Look:
         """The whole scene."""
-        self.read_dates()
         height, width = self.stack.geobox.shape
-        return self._look(Window(0, 0, width, height), self._whole[0])
+        return self._look(Window(0, 0, width, height), self.read_dates())
 
     def closer(self, window: Window) -> Look:
         """A window of `whole()`'s grid (pixels of that grid), read again with as many pixels as `max_px` allows."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.windows import Window
 
+from geomtrs.outputs.encoding import data_uri, webp
 from geomtrs.outputs.furniture import hatch
 from geomtrs.outputs.look import mean_of, reduce_pieces
 from geomtrs.outputs.tones import Tones
@@ -54,7 +53,8 @@ def encoded(pictures: list[Image.Image], *, most_bytes: int = MOST_BYTES) -> tup
     """
     quality, scale = 0, 1.0
     while True:
-        texts = [_webp(picture, QUALITIES[quality], scale) for picture in pictures]
+        smaller = [_scaled(picture, scale) for picture in pictures]
+        texts = [data_uri(webp(picture, quality=QUALITIES[quality]), "webp") for picture in smaller]
         if sum(map(len, texts)) <= most_bytes:
             return texts, scale
         if quality < len(QUALITIES) - 1:
@@ -63,9 +63,7 @@ def encoded(pictures: list[Image.Image], *, most_bytes: int = MOST_BYTES) -> tup
             scale *= SMALLER
 
 
-def _webp(picture: Image.Image, quality: int, scale: float) -> str:
-    if scale < 1:
-        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality, method=2)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def _scaled(picture: Image.Image, scale: float) -> Image.Image:
+    if scale == 1:
+        return picture
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))

@@ -6,7 +6,6 @@ largest change is small in the scene. Proportions are those of the ground, not o
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from PIL import Image, ImageDraw
 from rasterio.windows import Window
 from scipy import ndimage
 
+from geomtrs.outputs.encoding import png
 from geomtrs.outputs.furniture import (
     INK,
     PAPER,
@@ -31,7 +31,7 @@ from geomtrs.outputs.furniture import (
     hatch_swatch,
     scale_bar,
 )
-from geomtrs.outputs.lettering import font_of, wrap
+from geomtrs.outputs.lettering import draw_words, font_of, wrap
 from geomtrs.outputs.look import Look
 from geomtrs.outputs.publish import publish
 from geomtrs.outputs.raster import FULL, UNOBSERVED
@@ -85,11 +85,7 @@ def write_preview(
     closer: Callable[[Window], Look] | None = None,
 ) -> None:
     """preview.png: see `draw_preview`; under its name only when complete. Raises OutputError where it cannot be."""
-    buffer = io.BytesIO()
-    draw_preview(look, caption, threshold=threshold, closer=closer).save(
-        buffer, "PNG", optimize=False, compress_level=6
-    )
-    publish(path, buffer.getvalue())
+    publish(path, png(draw_preview(look, caption, threshold=threshold, closer=closer), level=3))
 
 
 def draw_preview(
@@ -126,10 +122,10 @@ def _header(caption: Caption, outcome: str) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     top = MARGIN - 8
     for line in lines:
-        draw.text((MARGIN, top), line, font=title, fill=INK)
+        draw_words(draw, (MARGIN, top), line, 30, INK)
         top += 40
     for line in notes:
-        draw.text((MARGIN, top), line, font=small, fill=MUTED)
+        draw_words(draw, (MARGIN, top), line, 20, MUTED)
     return canvas
 
 

@@ -122,7 +122,7 @@ def reshaped(
     geometry, notes = shaped(frame.geometry.to_numpy(), geobox, shaping)
     geometry, told = shapely.orient_polygons(geometry), list(frame.attrs["notes"])
     before, after = (_sizes(outlines, geobox) for outlines in (frame.geometry.to_numpy(), geometry))
-    told += [_drift(f"outlines of {len(frame)} polygons made simpler", before, after, geobox), *notes]
+    told += [_drift(f"outlines of {polygons_text(len(frame))} made simpler", before, after, geobox), *notes]
     area_m2, perimeter = measure(geometry, geobox)
     area_px = np.rint(shapely.area(moved(geometry, ~geobox.affine)))
     made = frame.set_geometry(geometry, crs=frame.crs).assign(area_m2=area_m2, perimeter=perimeter, area_px=area_px)
@@ -137,7 +137,8 @@ def _within(
     least, most = settings.min_area_m2, settings.max_area_m2
     keep = ~(size < (-np.inf if least is None else least)) & ~(size > (np.inf if most is None else most))
     if not keep.all():
-        notes = [*notes, _drift(f"{(~keep).sum()} polygons left out by their area", size, size[keep], geobox)]
+        left_out = polygons_text(int((~keep).sum()))
+        notes = [*notes, _drift(f"{left_out} left out by their area", size, size[keep], geobox)]
     frame = frame[keep].assign(id=np.arange(1, keep.sum() + 1)).reset_index(drop=True)
     frame.attrs["notes"] = notes
     return frame
@@ -245,6 +246,11 @@ def _narrower(lattice: NDArray[np.object_], width_px: float) -> NDArray[np.bool_
 def _sizes(geometry: NDArray[np.object_], geobox: GeoBox) -> NDArray[np.float64]:
     """In m², without a CRS in pixels: what limits are compared with."""
     return np.asarray(shapely.area(geometry), np.float64) if geobox.crs is None else measure(geometry, geobox)[0]
+
+
+def polygons_text(count: int) -> str:
+    """`1 polygon`, `1,234 polygons`."""
+    return f"{count:,} polygon{'' if count == 1 else 's'}"
 
 
 def _drift(what: str, before: NDArray[np.float64], after: NDArray[np.float64], geobox: GeoBox) -> str:

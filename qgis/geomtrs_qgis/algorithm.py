@@ -11,6 +11,9 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputFile,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputVectorLayer,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterFolderDestination,
@@ -25,7 +28,7 @@ from .command import CommandError, Ended, find_program, run
 ICON = Path(__file__).parent / "icon.svg"
 SETTING = "GEOMTRS_PROGRAM"
 QUERY, MODEL, THRESHOLD, MIN_AREA = "QUERY", "MODEL", "THRESHOLD", "MIN_AREA"
-REPLACE, OUTPUT = "REPLACE", "OUTPUT"
+REPLACE, RASTERS, OUTPUT = "REPLACE", "RASTERS", "OUTPUT"
 DONE, FAILED, IN_PART, INTERRUPTED = 0, 1, 3, 130
 
 
@@ -71,33 +74,77 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(ended.error or f"geomtrs ended with code {ended.code} and without a word")
         return ended
 
-    def add_answer_parameters(self) -> None:
-        """Sentences, model, threshold, smallest area: as `answer_arguments` reads them."""
+    def add_answer_parameters(self, *, further: bool = False) -> None:
+        """Sentences, threshold, smallest area and model: as `answer_arguments` reads them.
+
+        further  of an earlier run: its model answers, and what is left empty is as it was there
+        """
         query = QgsProcessingParameterString(QUERY, "What to look for, a sentence a line", multiLine=True)
         query.setHelp(
             "“the buildings that appeared”, “the two largest new lakes over 1 ha”. Each line is asked by itself."
         )
         threshold = QgsProcessingParameterNumber(
-            THRESHOLD, "Probability from which a pixel is in the mask", _real(), 0.5, minValue=0.01, maxValue=1.0
+            THRESHOLD, "Probability from which a pixel is in the mask", _real(), None if further else 0.5,
+            optional=further, minValue=0.01, maxValue=1.0,
+        )  # fmt: skip
+        area = QgsProcessingParameterNumber(
+            MIN_AREA, "Smallest polygon, m²", _real(), None if further else 0.0, optional=further, minValue=0.0
         )
-        area = QgsProcessingParameterNumber(MIN_AREA, "Smallest polygon, m²", _real(), 0.0, minValue=0.0)
-        model = QgsProcessingParameterString(MODEL, "Model", "nano")
-        model.setHelp("nano, differencing, … : `geomtrs model list` names those of the environment.")
         self.addParameter(query)
         self.addParameter(threshold)
         self.addParameter(area)
-        self.add_advanced(model)
+        if not further:
+            model = QgsProcessingParameterString(MODEL, "Model", "nano")
+            model.setHelp("nano, differencing, … : `geomtrs model list` names those of the environment.")
+            self.add_advanced(model)
 
     def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
         """The parameter, folded away at first."""
         parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
         self.addParameter(parameter)
 
-    def add_output_parameter(self) -> None:
+    def add_output_parameter(self, *, optional: bool = False) -> None:
         """The folder of the answers, and whether what lies there is replaced."""
         words = f"Replace what an earlier run left in the folder ({', '.join(self.replaces)})"
         self.add_advanced(QgsProcessingParameterBoolean(REPLACE, words, False))
-        self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, "Folder of the answers"))
+        self.addParameter(
+            QgsProcessingParameterFolderDestination(
+                OUTPUT, "Folder of the answers", optional=optional, createByDefault=not optional
+            )
+        )
+
+    def add_run_results(self) -> None:
+        """Whether rasters are loaded, and what `answered` returns."""
+        self.add_advanced(QgsProcessingParameterBoolean(RASTERS, "Load masks and probabilities, too", False))
+        self.addOutput(QgsProcessingOutputVectorLayer("POLYGONS", "Polygons, a layer a sentence"))
+        self.addOutput(QgsProcessingOutputFile("PROJECT", "QGIS project of the answers"))
+        self.addOutput(QgsProcessingOutputNumber("FOUND", "Number of polygons"))
+
+    def answered(
+        self,
+        arguments: list[str],
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, Any]:
+        """Results of a command that answers sentences about one place; its polygons are loaded."""
+        run = self.ask(arguments, feedback).facts
+        for warning in run.get("warnings", ()):
+            feedback.pushWarning(warning)
+        folder = Path(run["job"]["spec"]["out"])
+        for query in run["queries"]:
+            feedback.pushInfo(f"found {query['polygons']} for “{query['text']}”")
+            load(context, f"{folder / 'changes.gpkg'}|layername={query['layer']}", query["text"])
+        if self.parameterAsBoolean(parameters, RASTERS, context):
+            for output in run["outputs"]:
+                if output["role"] in {"mask", "probability"}:
+                    load(context, str(folder / output["file"]), f"{output['role']}: {output['query']}", raster=True)
+        return {
+            OUTPUT: str(folder),
+            "POLYGONS": str(folder / "changes.gpkg"),
+            "PROJECT": str(folder / "project.qgz"),
+            "FOUND": sum(query["polygons"] for query in run["queries"]),
+        }
 
     def answer_arguments(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
         """What the command is told of the shared parameters."""
@@ -106,16 +153,24 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(
                 "What to look for: found nothing; wanted a sentence; remedy: write what changed"
             )
+        told = {
+            "model": self.parameterAsString(parameters, MODEL, context).strip(),
+            "threshold": self._number(parameters, THRESHOLD, context),
+            "min-area": self._number(parameters, MIN_AREA, context),
+            "out": self.parameterAsString(parameters, OUTPUT, context),
+        }
         return [
             *(f"--query={sentence}" for sentence in sentences if sentence),
-            f"--model={self.parameterAsString(parameters, MODEL, context).strip()}",
-            f"--threshold={self.parameterAsDouble(parameters, THRESHOLD, context)}",
-            f"--min-area={self.parameterAsDouble(parameters, MIN_AREA, context)}",
-            f"--out={self.parameterAsString(parameters, OUTPUT, context)}",
+            *(f"--{option}={value}" for option, value in told.items() if value),
             *(self.replaces if self.parameterAsBoolean(parameters, REPLACE, context) else ()),
             "--log-json",
             "--json",
         ]
+
+    def _number(self, parameters: dict[str, Any], name: str, context: QgsProcessingContext) -> str:
+        """As the command line reads it; nothing where it was left empty, which Processing would take for 0."""
+        given = parameters.get(name, self.parameterDefinition(name).defaultValue())
+        return "" if given is None else str(self.parameterAsDouble(parameters, name, context))
 
 
 def load(context: QgsProcessingContext, source: str, name: str, *, raster: bool = False) -> None:

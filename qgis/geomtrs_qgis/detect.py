@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from qgis.core import (
@@ -10,17 +9,14 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
-    QgsProcessingOutputFile,
-    QgsProcessingOutputNumber,
-    QgsProcessingOutputVectorLayer,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterExtent,
     QgsProcessingParameterMultipleLayers,
 )
 
-from .algorithm import OUTPUT, GeomtrsAlgorithm, load
+from .algorithm import GeomtrsAlgorithm
 
-IMAGES, EXTENT, RASTERS = "IMAGES", "EXTENT", "RASTERS"
+IMAGES, EXTENT, KEEP = "IMAGES", "EXTENT", "KEEP"
 
 
 class DetectAlgorithm(GeomtrsAlgorithm):
@@ -64,11 +60,10 @@ class DetectAlgorithm(GeomtrsAlgorithm):
         self.addParameter(images)
         self.add_answer_parameters()
         self.addParameter(QgsProcessingParameterExtent(EXTENT, "Area of interest", optional=True))
-        self.add_advanced(QgsProcessingParameterBoolean(RASTERS, "Load masks and probabilities, too", False))
+        keep = "Keep what the model saw, for “Ask again” (21 MB per million pixels)"
+        self.add_advanced(QgsProcessingParameterBoolean(KEEP, keep, False))
         self.add_output_parameter()
-        self.addOutput(QgsProcessingOutputVectorLayer("POLYGONS", "Polygons, a layer a sentence"))
-        self.addOutput(QgsProcessingOutputFile("PROJECT", "QGIS project of the answers"))
-        self.addOutput(QgsProcessingOutputNumber("FOUND", "Number of polygons"))
+        self.add_run_results()
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -76,23 +71,9 @@ class DetectAlgorithm(GeomtrsAlgorithm):
         """Asks, and has the answers loaded."""
         arguments = ["detect", *self._images(parameters, context), *self.answer_arguments(parameters, context)]
         arguments += self._area(parameters, context)
-        run = self.ask(arguments, feedback).facts
-        for warning in run.get("warnings", ()):
-            feedback.pushWarning(warning)
-        folder = Path(self.parameterAsString(parameters, OUTPUT, context))
-        for query in run["queries"]:
-            feedback.pushInfo(f"found {query['polygons']} for “{query['text']}”")
-            load(context, f"{folder / 'changes.gpkg'}|layername={query['layer']}", query["text"])
-        if self.parameterAsBoolean(parameters, RASTERS, context):
-            for output in run["outputs"]:
-                if output["role"] in {"mask", "probability"}:
-                    load(context, str(folder / output["file"]), f"{output['role']}: {output['query']}", raster=True)
-        return {
-            OUTPUT: str(folder),
-            "POLYGONS": str(folder / "changes.gpkg"),
-            "PROJECT": str(folder / "project.qgz"),
-            "FOUND": sum(query["polygons"] for query in run["queries"]),
-        }
+        if self.parameterAsBoolean(parameters, KEEP, context):
+            arguments.append("--keep-features")
+        return self.answered(arguments, parameters, context, feedback)
 
     def _images(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
         """What GDAL reads the layers from."""

@@ -8,6 +8,7 @@ from processing.core.ProcessingConfig import ProcessingConfig, Setting
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .again import AgainAlgorithm
 from .algorithm import ICON, SETTING
 from .batch import BatchAlgorithm
 from .detect import DetectAlgorithm
@@ -15,7 +16,7 @@ from .verify import VerifyAlgorithm
 
 
 class GeomtrsProvider(QgsProcessingProvider):
-    """Detect changes, batch over a folder, verify."""
+    """Detect changes, ask again, batch over a folder, verify."""
 
     def id(self) -> str:
         """As in `geomtrs:detect`."""
@@ -55,5 +56,5 @@ class GeomtrsProvider(QgsProcessingProvider):
 
     def loadAlgorithms(self) -> None:
         """QGIS asks for them."""
-        for algorithm in (DetectAlgorithm, BatchAlgorithm, VerifyAlgorithm):
+        for algorithm in (DetectAlgorithm, AgainAlgorithm, BatchAlgorithm, VerifyAlgorithm):
             self.addAlgorithm(algorithm())

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 import geomtrs
 from geomtrs.device import choose
 from geomtrs.errors import JobError, QueryError
-from geomtrs.features import features_folder, read_kept
+from geomtrs.features import OF_THE_ANSWER, features_folder, keep_look, kept_look, read_kept
 from geomtrs.models.nano import load_nano
 from geomtrs.outputs.verify import verify
 from geomtrs.query import Query
@@ -154,10 +154,39 @@ def test_a_further_sentence_costs_the_model_less_than_15_percent(pair: tuple[str
 
 
 def test_its_size_is_told_and_about_17_bytes_a_pixel_of_a_tile(first: ChangeResult) -> None:
-    held = sum(path.stat().st_size for path in features_folder(first.folder).glob("*.block"))
+    held = sum(path.stat().st_size for path in features_folder(first.folder).iterdir() if path.suffix != ".json")
     assert first.run["features_bytes"] == held
-    tile = next(features_folder(first.folder).glob("*.block"))
+    tile = next(features_folder(first.folder).glob("t*.block"))
     assert 16.0 <= tile.stat().st_size / 160**2 <= 17.5  # 4 maps of 64 channels at a quarter of the side, int8
+
+
+def test_its_picture_shows_the_dates_that_were_kept_beside_the_features(
+    mine: ChangeResult, further: ChangeResult
+) -> None:
+    kept = kept_look(mine.folder, (0, 1))
+    assert kept is not None
+    assert np.array_equal(mine.ask(FURTHER).preview, further.preview)
+    keep_look(mine.folder, (0, 1), np.zeros_like(kept))
+    dark = np.asarray(mine.ask(FURTHER, out=mine.folder / "dark").preview)
+    assert dark.mean() < np.asarray(further.preview).mean() - 10
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"PK no more", None])
+def test_without_a_sound_picture_of_the_dates_it_reads_the_images(
+    mine: ChangeResult, further: ChangeResult, spoilt: bytes | None
+) -> None:
+    look = features_folder(mine.folder) / "look-0-1.npz"
+    if spoilt is None:
+        content = bytearray(look.read_bytes())
+        content[len(content) // 2] ^= 255
+        spoilt = bytes(content)
+    look.write_bytes(spoilt)
+    assert np.array_equal(mine.ask(FURTHER).preview, further.preview)
+
+
+def test_its_coverage_and_the_totals_are_those_of_the_first_run(first: ChangeResult, further: ChangeResult) -> None:
+    assert (further.folder / "coverage.tif").read_bytes() == (first.folder / "coverage.tif").read_bytes()
+    assert further.run["coverage"] == first.run["coverage"]
 
 
 # --- what is refused, by name
@@ -267,3 +296,15 @@ def test_the_command_asks_again_and_tells_the_size(mine: ChangeResult) -> None:
     done = command("ask", str(mine.folder), "-q", FURTHER, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert str(mine.folder / "ask-the-water-that-appeared" / "changes.gpkg") in done.stdout
+
+
+def test_the_command_shapes_the_further_answer_as_python_does(mine: ChangeResult) -> None:
+    told = ["--simplify", "3", "--min-area", "400", "--max-area", "1e6", "--fill-holes", "50", "--format", "fgb"]
+    done = command("ask", str(mine.folder), "-q", FURTHER, *told, "--no-regularize", "--threshold", "0.6")
+    assert done.returncode == 0, done.stderr
+    spec = ChangeResult(mine.folder / "ask-the-water-that-appeared").run["job"]["spec"]
+    found = {name: spec[name] for name in sorted(OF_THE_ANSWER)}
+    assert found == {
+        "fill_holes_m2": 50, "formats": ["gpkg", "fgb"], "max_area_m2": 1e6, "min_area_m2": 400, "regularize": False,
+        "simplify_m": 3, "threshold": 0.6,
+    }  # fmt: skip

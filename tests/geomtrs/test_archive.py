@@ -554,6 +554,12 @@ def test_the_summary_needs_no_network_g4(answered: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 2
 
 
+def test_the_summary_names_bad_images_without_their_folders_g2(answered: Path) -> None:
+    page = (answered / "out" / "summary.html").read_text(encoding="utf-8")
+    assert "broken_2019.tif: found" in page
+    assert str(answered / "in") not in page
+
+
 # --- G5 and F6: quickly planned, the same bytes
 
 

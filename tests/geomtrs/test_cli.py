@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 HEAVY = ("torch", "pandas", "geopandas", "dask", "distributed", "transformers", "rasterio")
 
@@ -252,3 +253,43 @@ def test_a_path_that_is_none_is_refused_before_anything_is_said(tmp_path: Path) 
 def test_plain_pictures_can_be_planned(pair: tuple[str, str]) -> None:
     done = geomtrs("plan", *pair, "--pixels", "--json")
     assert json.loads(done.stdout)["grid"]["crs"] is None, done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("train",)])
+def test_who_asks_nothing_gets_the_help_and_no_error(words: tuple[str, ...]) -> None:
+    done = geomtrs(*words)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "Usage" in done.stdout
+
+
+def test_a_missing_file_is_named_before_the_model_is_looked_for(pair: tuple[str, str], tmp_path: Path) -> None:
+    weights = ("--model", "nano", "--weights", str(tmp_path / "none"))
+    done = geomtrs(
+        "detect", pair[0], str(tmp_path / "no.tif"), "-q", "new houses", "-o", str(tmp_path / "out"), *weights
+    )
+    refused(done, 1, "no.tif")
+
+
+def test_a_folder_in_place_of_an_image_is_sent_to_batch(pair: tuple[str, str], tmp_path: Path) -> None:
+    refused(ask((pair[0], str(tmp_path)), tmp_path / "out"), 1, "found a folder", "geomtrs batch")
+
+
+def test_a_picture_without_a_place_hears_of_pixels(pair: tuple[str, str], tmp_path: Path) -> None:
+    picture = tmp_path / "now.png"
+    Image.new("RGB", (96, 64)).save(picture)
+    refused(ask((pair[0], str(picture)), tmp_path / "out"), 1, "now.png", "--pixels")
+
+
+@pytest.mark.parametrize("option", ["--min-area", "--fill-holes", "--simplify", "--max-shift"])
+def test_a_number_that_means_nothing_is_told_by_its_options_own_name(
+    pair: tuple[str, str], tmp_path: Path, option: str
+) -> None:
+    refused(ask(pair, tmp_path / "out", option, "-3"), 2, f"{option}: found -3")
+
+
+def test_what_people_open_is_named_and_sidecars_are_not(pair: tuple[str, str], tmp_path: Path) -> None:
+    done = ask(pair, tmp_path / "out", "--format", "shp")
+    named = [Path(line).name for line in done.stdout.splitlines()]
+    assert named == [
+        "changes.gpkg", "changes.shp", "coverage.tif", "mask.tif", "preview.png", "probability.tif", "project.qgz",
+    ]  # fmt: skip

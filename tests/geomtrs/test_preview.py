@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from PIL import Image
+from PIL import Image, ImageDraw
 from rasterio.windows import Window
 
 from geomtrs.outputs.furniture import ground_of, hatch, round_length, scale_bar
-from geomtrs.outputs.lettering import font_of, wrap, writable
+from geomtrs.outputs.lettering import draw_words, font_of, wrap, writable
 from geomtrs.outputs.look import Look, SceneReader, largest_of, mean_of, reduce_pieces, smaller
 from geomtrs.outputs.preview import Caption, draw_preview, largest_at, overlay, place_text, write_preview
 from geomtrs.outputs.raster import write_answer
@@ -312,3 +312,12 @@ def test_e2_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(OutputError, match=r"preview\.png"):
         write_preview(tmp_path / "file" / "preview.png", drawn_look(), Caption("s"), threshold=THRESHOLD)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_2_of_a_square_metre_is_raised() -> None:
+    page = Image.new("L", (200, 60), 255)
+    draw_words(ImageDraw.Draw(page), (0, 0), "m2", 40, 0)
+    ink = np.asarray(page) < 128
+    split = int(font_of(40).getlength("m"))
+    letter, digit = (np.flatnonzero(part.any(axis=1)) for part in (ink[:, :split], ink[:, split:]))
+    assert digit.max() < letter.max() - 5

@@ -130,12 +130,17 @@ def test_an_aoi_crops_to_the_pixels_it_touches(crs: str) -> None:
     [
         (box(500_100, 5_100_000, 500_103, 5_100_003, "EPSG:32633"), "0.09 pixels"),
         (box(600_000, 5_000_000, 601_000, 5_001_000, "EPSG:32633"), "ground 16."),
+        (box(-99, 0, -98, 1, "EPSG:4326"), "ground -99."),  # where the projection of the dates has no number
     ],
 )
 def test_an_aoi_below_one_pixel_or_outside_is_refused(aoi: Geometry, found: str) -> None:
     """C12: both are errors."""
     with pytest.raises(GridError, match=f"AOI: found .*{found}"):
         output_geobox(REFERENCE, [moved(3, 0)], aoi)
+
+
+def test_an_aoi_larger_than_the_projection_reaches_crops_nothing() -> None:
+    assert output_geobox(REFERENCE, [], box(-180, -90, 180, 90, "EPSG:4326")) == REFERENCE
 
 
 @given(left=st.integers(-50, 200), top=st.integers(-50, 200), width=st.integers(1, 99), height=st.integers(1, 99))

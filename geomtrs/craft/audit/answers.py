@@ -20,9 +20,9 @@ from rasterio.windows import Window
 
 from geomtrs.craft.audit.items import Item, Side, lot
 from geomtrs.craft.audit.sample import Sample, draw
-from geomtrs.craft.grid import jpeg
 from geomtrs.craft.protocols import Bool
 from geomtrs.errors import DataError
+from geomtrs.outputs.encoding import jpeg
 from geomtrs.outputs.look import mean_of, reduce_pieces
 from geomtrs.result import ChangeResult, area_text
 from tiling.ground import apply_affine
@@ -101,7 +101,7 @@ class RunAnswers:
 
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
             pixels = reduce_pieces(read, place.window, place.factor, mean_of)
-        return jpeg(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
+        return jpeg(np.moveaxis(pixels, 0, -1))
 
     def mask(self, item: Item) -> Bool:
         """(H, W): the polygon in its window, nothing where nothing was found."""

@@ -16,10 +16,10 @@ from PIL import Image
 from geomtrs.craft.audit import decisions
 from geomtrs.craft.audit.decisions import Decision, keep_mask, mended_mask, standing
 from geomtrs.craft.audit.items import Audited, Item, Side
-from geomtrs.craft.grid import png
 from geomtrs.craft.protocols import Bool
 from geomtrs.data.pictures import UNREADABLE
 from geomtrs.errors import QueryError
+from geomtrs.outputs.encoding import png
 
 CACHED = 64  # pictures
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from geomtrs.craft.grid import jpeg
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
 from geomtrs.craft.protocols import Bool, Check
 from geomtrs.data.labels import ANYTHING, THINGS
 from geomtrs.data.pictures import read_picture, shape_of
+from geomtrs.outputs.encoding import jpeg
 
 Side = Literal["before", "after"]
 

@@ -7,7 +7,6 @@ nothing in it still waits: its mask holds the accepted polygons, as they were me
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
 import shutil
@@ -18,16 +17,14 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import shapely
-from numpy.typing import NDArray
-from PIL import Image
 from rasterio.windows import Window
 
 from geomtrs.craft.audit.agreement import last_words, settle
 from geomtrs.craft.audit.answers import Answer, RunAnswers, burnt
 from geomtrs.craft.audit.decisions import Decision, mended_mask
-from geomtrs.craft.grid import png
 from geomtrs.craft.protocols import Bool
 from geomtrs.errors import DataError
+from geomtrs.outputs.encoding import png, webp
 from tiling.mosaic import GDAL_CACHE_BYTES
 
 TILE_PX = 256
@@ -115,7 +112,7 @@ def _write_square(run: RunAnswers, answer: Answer, window: Window, mask: Bool, o
         pixels = run.stack.read(window).pixels
     for side, date in zip("AB", answer.dates, strict=True):
         (out / side).mkdir(parents=True, exist_ok=True)
-        (out / side / f"{name}.webp").write_bytes(_webp(np.moveaxis(pixels[date], 0, -1)))
+        (out / side / f"{name}.webp").write_bytes(webp(np.moveaxis(pixels[date], 0, -1)))
     (out / "mask").mkdir(exist_ok=True)
     (out / "mask" / f"{name}.png").write_bytes(png(mask.astype(np.uint8) * np.uint8(255)))
     metres = run.run["grid"]["pixel_m"]
@@ -146,9 +143,3 @@ def _squares(shape: Sequence[int]) -> Iterator[Window]:
 def window_bounds(window: Window) -> tuple[int, int, int, int]:
     """Left, top, right, bottom in pixels of the grid."""
     return window.col_off, window.row_off, window.col_off + window.width, window.row_off + window.height
-
-
-def _webp(picture: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "WEBP", lossless=True)
-    return buffer.getvalue()
