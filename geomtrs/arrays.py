@@ -43,6 +43,11 @@ class ArrayRaster:
     subdatasets = ()
 
     @property
+    def driver(self) -> str:
+        """That of arrays in memory, as GDAL calls it."""
+        return "MEM"
+
+    @property
     def count(self) -> int:
         """Bands."""
         return int(self.array.shape[0])
