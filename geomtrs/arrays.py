@@ -38,14 +38,10 @@ class ArrayRaster:
     name: str
     array: xarray.DataArray  # (band, y, x)
 
+    driver = "MEM"
     gcps = ((), None)
     rpcs = None
     subdatasets = ()
-
-    @property
-    def driver(self) -> str:
-        """That of arrays in memory, as GDAL calls it."""
-        return "MEM"
 
     @property
     def count(self) -> int:

@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 
 from geomtrs.arrays import PREFIX
 from geomtrs.dates import Dated, of_files
+from tiling.errors import SourceError
 from tiling.grid import open_quietly
 
 HEADER_BYTES = 65_536
@@ -103,7 +104,7 @@ def _opened(path: str) -> Iterator[DatasetReader | None]:
         return
     try:
         raster = open_quietly(path)
-    except RasterioIOError:
+    except (RasterioIOError, SourceError):
         yield None
         return
     with raster:
