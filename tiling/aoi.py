@@ -73,7 +73,8 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
         polygons = [shapely.force_2d(shapely.make_valid(one)) for one in shapes if one.geom_type.endswith("Polygon")]
         area = shapely.union_all(polygons) if polygons else shapely.Polygon()
     except _UNREADABLE as error:
-        found = f"a file that does not open ({error})" if Path(path).exists() else "no such file"
+        here = local_path(str(path))
+        found = "no such file" if here is not None and not here.exists() else f"a file that does not open ({error})"
         raise GridError(
             path, found=found, wanted="a vector file of polygons, or W,S,E,N", remedy="check --aoi"
         ) from error

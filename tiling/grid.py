@@ -36,7 +36,7 @@ from tiling.ground import (
     parse_crs,
     to_pixels,
 )
-from tiling.guard import open_guarded
+from tiling.guard import local_path, open_guarded
 from tiling.remote import is_remote, patiently
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def source_geobox(
 def open_quietly(path: str | Path) -> DatasetReader:
     """The open dataset, without rasterio's warning that a picture has no place: what that means is said by errors.
 
-    Raises SourceError where the file names or costs more than it may (tiling.guard), RasterioError where it does not open.
+    Raises SourceError where the file names or costs more than it may (tiling.guard), RasterioError where it does not
+    open.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -121,8 +122,8 @@ def open_quietly(path: str | Path) -> DatasetReader:
 def unreadable(path: object, error: Exception) -> SourceError:
     """The error for a file that GDAL does not open."""
     name = str(path)
-    remote = "://" in name or name.startswith("/vsi")
-    if not remote and not Path(name).exists() and ":" not in Path(name).name:
+    here = local_path(name)
+    if here is not None and not here.exists() and ":" not in here.name:
         return SourceError(name, found="no such file", wanted="a raster", remedy="check the path")
     return SourceError(
         name,

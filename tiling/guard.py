@@ -68,12 +68,15 @@ def trusting() -> bool:
 
 
 def local_path(path: str) -> Path | None:
-    """The file on this machine that a name means; None for addresses, and for what GDAL makes of names."""
-    if path.startswith("file://"):
-        return Path(url2pathname(urlparse(path).path))
-    if "://" in path or path.startswith("/vsi"):
+    """The file on this machine that a name means; None for addresses, GDAL's own names, and what can be no name."""
+    if not path.startswith("file://") and ("://" in path or path.startswith("/vsi")):
         return None
-    return Path(path)
+    file = Path(url2pathname(urlparse(path).path) if path.startswith("file://") else path)
+    try:
+        file.exists()
+    except (OSError, ValueError):  # too long, or with a NUL in it
+        return None
+    return file
 
 
 def refuse_too_many(name: object, height: int, width: int) -> None:
@@ -103,7 +106,8 @@ def _open_alone(path: str) -> DatasetReader:
         # rasterio.open takes one driver only; the dataset itself takes a list.
         dataset = ensure_env_with_credentials(DatasetReader)(path, driver=drivers)
     except RasterioError as error:
-        if "supported file format" in str(error) and (head.lstrip()[:1] in {b"<", b"{"} or path.lower().endswith(".vrt")):
+        is_text = head.lstrip()[:1] in {b"<", b"{"} or path.lower().endswith(".vrt")
+        if "supported file format" in str(error) and is_text:
             raise SourceError(
                 path,
                 found="a file that names others (a service, a catalogue, a VRT that is not on this disk)",
@@ -166,5 +170,7 @@ def _limit(name: str) -> float:
     except ValueError:
         limit = 0.0
     if not limit > 0:
-        raise SourceError(name, found=repr(told), wanted="a number above 0", remedy=f"unset it: {_DEFAULTS[name]:g} holds")
+        raise SourceError(
+            name, found=repr(told), wanted="a number above 0", remedy=f"unset it: {_DEFAULTS[name]:g} holds"
+        )
     return limit

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MOST_DIRECTORIES = 64
+_MOST_TAGS = 4096
 _SPLIT_ROWS = 2000  # GDAL reads a lone strip that is taller row by row
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of the types that sizes are written in
-_WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIP_ROWS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 277, 278, 284, 322, 323
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIP_ROWS, _PLANAR = 256, 257, 258, 277, 278, 284
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _WANTED = {_WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIP_ROWS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT}
 
 
@@ -40,25 +42,22 @@ def _directories(file: BinaryIO) -> Iterator[dict[int, int]]:
         seen.add(place)
         try:
             file.seek(place)
-            (count,) = _unpack(file, order + count_format)
-            entries = [_unpack(file, order + entry_format) for _ in range(min(count, 4096))]
-            (place,) = _unpack(file, order + link_format)
-            yield {tag: _first(file, order, kind, number, value) for tag, kind, number, value in entries if tag in _WANTED}
+            (count,) = struct.unpack(order + count_format, file.read(struct.calcsize(order + count_format)))
+            entries = [file.read(20 if big else 12) for _ in range(min(count, _MOST_TAGS))]
+            (place,) = struct.unpack(order + link_format, file.read(struct.calcsize(order + link_format)))
+            told = [struct.unpack(order + entry_format, entry) for entry in entries]
+            yield {tag: _first(file, order, kind, number, at) for tag, kind, number, at in told if tag in _WANTED}
         except (struct.error, OSError, OverflowError, KeyError):
             return
 
 
-def _unpack(file: BinaryIO, layout: str) -> tuple[int, int, int, bytes]:
-    return struct.unpack(layout, file.read(struct.calcsize(layout)))  # type: ignore[return-value]  # by its layout
-
-
-def _first(file: BinaryIO, order: str, kind: int, number: int, value: bytes) -> int:
+def _first(file: BinaryIO, order: str, kind: int, number: int, at: bytes) -> int:
     """The first value of an entry: in it, or where it points to when they are too many for it."""
     layout = order + _FORMATS[kind]
-    if struct.calcsize(layout) * number > len(value):
-        file.seek(struct.unpack(order + ("Q" if len(value) == 8 else "I"), value)[0])
-        value = file.read(8)
-    return int(struct.unpack_from(layout, value)[0])
+    if struct.calcsize(layout) * number > len(at):
+        file.seek(struct.unpack(order + ("Q" if len(at) == 8 else "I"), at)[0])
+        at = file.read(8)
+    return int(struct.unpack_from(layout, at)[0])
 
 
 def _block_bytes(tags: dict[int, int]) -> int:

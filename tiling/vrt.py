@@ -69,7 +69,7 @@ def _collect(path: Path, found: dict[Path, None], *, deep: int) -> None:
 
 
 def _said(path: Path) -> Iterator[tuple[str, str]]:
-    """Elements and attributes with what they hold, names in lower case; free metadata, which names nothing, left out."""
+    """Elements and attributes with what they hold, names in lower case, without free metadata, which names nothing."""
     with path.open("rb") as file:
         if any(b"<!DOCTYPE" in chunk.upper() for chunk in iter(lambda: file.read(1 << 20), b"")):
             raise _refused(path, "a document type")
@@ -85,7 +85,9 @@ def _said(path: Path) -> Iterator[tuple[str, str]]:
                 yield name, "".join([element.text or "", *(child.tail or "" for child in element)])
                 yield from ((key.rpartition("}")[2].lower(), value) for key, value in element.attrib.items())
             free -= is_free
+            tail = element.tail  # text of its parent
             element.clear()
+            element.tail = tail
     except ElementTree.ParseError as error:
         raise _refused(path, f"XML that is not well formed ({error})") from error
 

@@ -19,7 +19,13 @@ MEMORY_BYTES = 2 << 30
 # Children of a process that has everything imported start in milliseconds, so that the time limit is the run's alone.
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["tests.faults.mutants", "tests.faults.judge", "geomtrs.cli.app", "geomtrs.models.differencing", "geomtrs.archive.batch"]
+    [
+        "tests.faults.mutants",
+        "tests.faults.judge",
+        "geomtrs.cli.app",
+        "geomtrs.models.differencing",
+        "geomtrs.archive.batch",
+    ]
 )
 
 
@@ -41,7 +47,8 @@ class Ended:
             return "traceback"
         if self.code not in {0, 1, 2, 3}:
             return "exit code"
-        return "no reason" if self.code and "error:" not in self.said and self.code != 3 else ""
+        reason = any(word in self.said for word in ("error:", "failed"))  # a batch says which scenes failed
+        return "no reason" if self.code and not reason else ""
 
 
 def alone(work: Callable[..., None], *arguments: object, log: Path) -> Ended:

@@ -20,7 +20,6 @@ import shapely
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import NotGeoreferencedWarning
 
 from tests.faults import judge
 from tests.faults.mutants import Ended, alone, command, damage
@@ -34,9 +33,14 @@ GTIFF = {"driver": "GTiff", "dtype": "uint8", "crs": "EPSG:32633", "transform": 
 TILED = {"tiled": True, "blockxsize": 32, "blockysize": 32}
 
 
+_AREAS = {
+    "geojson": "GeoJSON", "gpkg": "GPKG", "shp": "ESRI Shapefile", "kml": "KML", "gml": "GML", "fgb": "FlatGeobuf",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Case:
-    """One damaged file: a command that names it, which files it is made of, how it ended and what is wrong with that."""
+    """One damaged file: of which kind, how the command that names it ended, and what is wrong with that."""
 
     kind: str
     ended: Ended
@@ -45,7 +49,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Seed:
-    """A whole file to damage, and the command about it; `{}` stands for the file, `plain` is what it is rewritten as."""
+    """A whole file to damage, and the command about it: `{}` stands for the file; `plain` is its name rewritten."""
 
     kind: str
     file: Path
@@ -80,7 +84,9 @@ def rasters(folder: Path) -> list[Seed]:
         write(folder / "jpeg.tif", after, **TILED, compress="jpeg", photometric="ycbcr", interleave="pixel"),
         write(folder / "webp.tif", after, **TILED, compress="webp", WEBP_LOSSLESS=True, interleave="pixel"),
         write(folder / "zstd.tif", after.astype(np.uint16) * 9, dtype="uint16", **TILED, compress="zstd"),
-        write(folder / "float.tif", after.astype(np.float32), dtype="float32", **TILED, compress="deflate", predictor=3),
+        write(
+            folder / "float.tif", after.astype(np.float32), dtype="float32", **TILED, compress="deflate", predictor=3
+        ),
     ]
     alpha = np.concatenate([after, np.full((1, HEIGHT, WIDTH), 255, np.uint8)])
     made.append(write(folder / "alpha.tif", alpha, photometric="rgb", alpha="unspecified", compress="deflate"))
@@ -120,9 +126,7 @@ def vectors(folder: Path) -> list[Seed]:
     ground = shapely.box(500_050, 5_099_840, 500_170, 5_099_960)
     area = geopandas.GeoDataFrame({"name": ["north", "south"]}, geometry=[ground, ground.buffer(9)], crs="EPSG:32633")
     seeds = []
-    for driver, suffix in (
-        ("GeoJSON", "geojson"), ("GPKG", "gpkg"), ("ESRI Shapefile", "shp"), ("KML", "kml"), ("GML", "gml"), ("FlatGeobuf", "fgb")
-    ):  # fmt: skip
+    for suffix, driver in _AREAS.items():
         file = folder / f"area.{suffix}"
         told = area.to_crs(4326) if suffix in {"geojson", "kml"} else area
         told.to_file(file, driver=driver, engine="pyogrio")
@@ -130,7 +134,7 @@ def vectors(folder: Path) -> list[Seed]:
     table = pd.DataFrame([{"before": pair[0], "after": pair[1], "scene_id": "one"}])
     table.to_csv(folder / "pairs.csv", index=False)
     table.to_parquet(folder / "pairs.parquet")
-    words = ("batch", "{}", "-q", "the roofs that appeared", "--model", "differencing", "-o", "OUT", "--quiet")
+    words = ("batch", "{}", "-q", "the roofs that appeared", "--model", "differencing", "-o", "OUT")
     seeds += [Seed(f"table {s}", folder / f"pairs.{s}", words, "rewritten.parquet") for s in ("csv", "parquet")]
     return seeds
 
@@ -175,7 +179,9 @@ def told(cases: Iterable[Case]) -> list[str]:
     """What went wrong, each in a line; all counts go to the log."""
     done = list(cases)
     log.info("%d files: exit codes %s", len(done), dict(Counter(case.ended.code for case in done)))
-    return [f"{case.kind}: {case.wrong} (exit {case.ended.code}) {case.ended.said[-300:]}" for case in done if case.wrong]
+    return [
+        f"{case.kind}: {case.wrong} (exit {case.ended.code}) {case.ended.said[-300:]}" for case in done if case.wrong
+    ]
 
 
 @pytest.fixture(scope="module")
