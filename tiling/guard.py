@@ -17,8 +17,9 @@ from urllib.request import url2pathname
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.env import ensure_env_with_credentials
-from rasterio.errors import RasterioError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
 from tiling.errors import SourceError
@@ -52,11 +53,12 @@ def open_guarded(path: str) -> DatasetReader:
     else:
         dataset = _open_alone(path)
     try:
+        _read_head(dataset)
         refuse_too_many(path, dataset.height, dataset.width)
         _refuse_costly(path, dataset)
         if not trusting():
             _refuse_strange_overviews(path, dataset)
-    except SourceError:
+    except (SourceError, RasterioError):
         dataset.close()
         raise
     return dataset
@@ -116,6 +118,15 @@ def _open_alone(path: str) -> DatasetReader:
             ) from error
         raise
     return dataset
+
+
+def _read_head(dataset: DatasetReader) -> None:
+    """Raises RasterioIOError for a head that GDAL gives up on; else the first question asked later would."""
+    try:
+        for fact in ("crs", "gcps", "rpcs", "colorinterp", "nodatavals", "descriptions"):
+            getattr(dataset, fact)
+    except CPLE_BaseError as error:  # of no public class
+        raise RasterioIOError(str(error)) from error
 
 
 def _refuse_strange_overviews(path: str, dataset: DatasetReader) -> None:

@@ -236,13 +236,11 @@ BY_OTHER_WAYS = {
         "/vsicurl/",
     ),
     "python": (
-        '<VRTRasterBand dataType="Byte" band="4" subClass="VRTDerivedRasterBand">'
-        "<PixelFunctionLanguage>Python</PixelFunctionLanguage></VRTRasterBand>",
+        '<VRTRasterBand band="4"><PixelFunctionLanguage>Python</PixelFunctionLanguage></VRTRasterBand>',
         "code of its own",
     ),
     "raw bytes": (
-        '<VRTRasterBand dataType="Byte" band="4" subClass="VRTRawRasterBand">'
-        "<SourceFilename>/etc/hostname</SourceFilename></VRTRasterBand>",
+        '<VRTRasterBand subClass="VRTRawRasterBand"><SourceFilename>/etc/hostname</SourceFilename></VRTRasterBand>',
         "raw bytes",
     ),
     "attribute": (
@@ -370,8 +368,7 @@ def test_a_block_that_lies_beyond_the_file_is_an_error_with_its_window(tag: int,
 REACHING_OUT = [
     (
         "a.vrt",
-        "<OGRVRTDataSource><OGRVRTLayer name='x'><SrcDataSource>/vsicurl/{host}/x</SrcDataSource></OGRVRTLayer>"
-        "</OGRVRTDataSource>",
+        "<OGRVRTDataSource><OGRVRTLayer><SrcDataSource>/vsicurl/{host}/x</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>",
         "a virtual layer",
     ),
     ("a.xml", "<OGRWFSDataSource><URL>{host}</URL></OGRWFSDataSource>", "a service"),
