@@ -57,9 +57,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return paths[0], paths[1]
 
 
-def ask(
-    pair: tuple[str, ...], out: Path, on_event: Listener = silent, **options: Unpack[StartOptions]
-) -> ChangeResult:
+def ask(pair: tuple[str, ...], out: Path, on_event: Listener = silent, **options: Unpack[StartOptions]) -> ChangeResult:
     """A run of nine blocks."""
     return geomtrs.detect(*pair, query=killer.SENTENCE, out=out, on_event=on_event, **{**OPTIONS, **options})
 
@@ -71,7 +69,7 @@ def undisturbed(large: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """Zeros over the data of one tile in the middle; afterwards the file is as a backup that keeps times restores it."""
+    """Zeros over the data of one tile in the middle; afterwards the file is back, with its times, as from a backup."""
     whole, times = path.read_bytes(), path.stat()
     with rasterio.open(path) as raster:
         start = int(raster.get_tag_item("BLOCK_OFFSET_4_4", "TIFF", bidx=1))

@@ -276,7 +276,7 @@ def test_metadata_of_a_vrt_may_hold_addresses_that_nobody_follows(image: Path, t
 @pytest.mark.parametrize("name", ["service.xml", "service.tif", "service.vrt"])
 def test_a_file_that_is_the_address_of_a_service_is_no_raster(name: str, stranger: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(
-        f'<GDAL_WMS><Service name="TMS"><ServerUrl>{stranger}/${{z}}/${{x}}/${{y}}.png</ServerUrl></Service><DataWindow>'
+        f'<GDAL_WMS><Service name="TMS"><ServerUrl>{stranger}/${{z}}/${{x}}.png</ServerUrl></Service><DataWindow>'
         "<UpperLeftX>-20037508</UpperLeftX><UpperLeftY>20037508</UpperLeftY><LowerRightX>20037508</LowerRightX>"
         "<LowerRightY>-20037508</LowerRightY><TileLevel>1</TileLevel></DataWindow><BandsCount>3</BandsCount></GDAL_WMS>"
     )
