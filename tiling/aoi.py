@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,9 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
 
     _refuse_strangers(path)
     try:
-        meta, _, wkb, _ = read(str(path), columns=[])
+        with warnings.catch_warnings():  # what GDAL takes with a word of warning, an open ring, is refused below
+            warnings.simplefilter("ignore", RuntimeWarning)
+            meta, _, wkb, _ = read(str(path), columns=[])
         with np.errstate(invalid="ignore"):  # said below
             shapes = shapely.from_wkb([one for one in wkb if one is not None]) if wkb is not None else []
         if not np.isfinite(shapely.get_coordinates(shapes)).all():

@@ -108,8 +108,8 @@ def _open_alone(path: str) -> DatasetReader:
         # rasterio.open takes one driver only; the dataset itself takes a list.
         dataset = ensure_env_with_credentials(DatasetReader)(path, driver=drivers)
     except RasterioError as error:
-        is_text = head.lstrip()[:1] in {b"<", b"{"} or path.lower().endswith(".vrt")
-        if "supported file format" in str(error) and is_text:
+        text = head.lstrip()[:1] in {b"<", b"{"} and "supported file format" in str(error)
+        if text or (here is None and path.lower().endswith(".vrt")) or path.startswith("vrt://"):
             raise SourceError(
                 path,
                 found="a file that names others (a service, a catalogue, a VRT that is not on this disk)",
@@ -121,11 +121,14 @@ def _open_alone(path: str) -> DatasetReader:
 
 
 def _read_head(dataset: DatasetReader) -> None:
-    """Raises RasterioIOError for a head that GDAL gives up on; else the first question asked later would."""
+    """Reads the head now: where GDAL gives up on a part of it, the first question is answered by an error of no class.
+
+    Raises RasterioIOError where it does.
+    """
     try:
         for fact in ("crs", "gcps", "rpcs", "colorinterp", "nodatavals", "descriptions"):
             getattr(dataset, fact)
-    except CPLE_BaseError as error:  # of no public class
+    except CPLE_BaseError as error:
         raise RasterioIOError(str(error)) from error
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import geopandas
 import numpy as np
 import psutil
 import pytest
 import rasterio
 import rasterio.shutil
+import shapely
+from rasterio.control import GroundControlPoint
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
@@ -31,7 +36,7 @@ from tiling.aoi import read_aoi
 from tiling.errors import GridError, SourceError
 from tiling.grid import open_quietly, source_geobox
 from tiling.guard import BLOCK_MB, RASTER_GPX, TRUST
-from tiling.source import OpenFiles, describe_source, read_native
+from tiling.source import OpenFiles, alpha_band, describe_source, read_native
 from tiling.stack import open_stack
 from tiling.tiff import largest_block_bytes
 
@@ -362,7 +367,46 @@ def test_a_block_that_lies_beyond_the_file_is_an_error_with_its_window(tag: int,
         read_native(source, files, Window(32, 0, 32, 32))
 
 
+def test_a_head_that_gdal_gives_up_on_late_is_an_error_of_the_file_or_a_plain_picture_e11(tmp_path: Path) -> None:
+    points = [GroundControlPoint(row, col, 5e5 + col, 5.1e6 - row) for row in (0, 50) for col in (0, 60)]
+    whole = Path(write_below(tmp_path, "whole.tif", texture(60, 80), transform=None, gcps=points))
+    key, lost = struct.pack("<2H", 1026, 34737), struct.pack("<2H", 1026, 42929)  # in a tag that there is not
+    whole.write_bytes(whole.read_bytes().replace(key, lost))
+    with pytest.raises(SourceError, match=r"whole\.tif"):
+        source_geobox(whole)
+    assert alpha_band(OpenFiles().get(str(whole)), "auto") == (None, None)
+
+
 # --- areas of interest
+
+
+DAMAGED_AREAS = {
+    "GML": ("a.gml", lambda content: content[: len(content) // 2]),
+    "FlatGeobuf": ("a.fgb", lambda content: content[: len(content) * 2 // 3]),
+    "KML": ("a.kml", lambda content: re.sub(rb"<coordinates>[^ ]+ ", b"<coordinates>15,46.2 ", content)),
+    "ESRI Shapefile": ("a.shp", lambda content: content[:-24] + bytes(24)),
+}
+
+
+@pytest.mark.parametrize(("driver", "how"), DAMAGED_AREAS.items(), ids=DAMAGED_AREAS)
+def test_a_damaged_area_is_an_error_of_the_file_e11(
+    driver: str, how: tuple[str, Callable[[bytes], bytes]], tmp_path: Path
+) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(15, 46, 15.1, 46.1)], crs="EPSG:4326")
+    path, damage = tmp_path / how[0], how[1]
+    area.to_file(path, driver=driver, engine="pyogrio")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(GridError, match=how[0]):
+        read_aoi(path)
+
+
+def test_a_shapefile_with_half_a_crs_is_an_error_of_the_file_e11(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(5e5, 5e6, 6e5, 6e6)], crs="EPSG:32633")
+    area.to_file(tmp_path / "a.shp", engine="pyogrio")
+    prj = tmp_path / "a.prj"
+    prj.write_text(prj.read_text()[:-40])
+    with pytest.raises(GridError, match=r"a\.shp"):
+        read_aoi(tmp_path / "a.shp")
 
 
 REACHING_OUT = [
