@@ -38,6 +38,7 @@ class ArrayRaster:
     name: str
     array: xarray.DataArray  # (band, y, x)
 
+    driver = "MEM"
     gcps = ((), None)
     rpcs = None
     subdatasets = ()

@@ -21,7 +21,7 @@ from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
 from geomtrs.outputs import tracks, vector
 from geomtrs.outputs.keep import kept
-from geomtrs.outputs.look import SceneReader
+from geomtrs.outputs.look import SceneReader, TornStack
 from geomtrs.outputs.preview import Caption, write_preview
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.raster import AnswerRasters, CoverageTotal, stored_threshold, write_answer, write_coverage
@@ -92,7 +92,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
     for record in _RECORDS:  # of an earlier run: they will not be true any more
         with suppress(FileNotFoundError):
             (job.folder / record).unlink()
-    readers = _readers(job)
+    readers = _readers(job, torn=bool(failed))
     # Pictures read the dates while polygons are found, and are drawn while these are written. Nothing goes on beside
     # the rasters: it would cost a third more memory, for a fraction of a second.
     with _aside(job) as aside:
@@ -314,12 +314,16 @@ class AtOnce(Executor):
         return done
 
 
-def _readers(job: Answered) -> dict[int, SceneReader]:
-    """By pair of dates: what its pictures look at, read once for all its sentences."""
+def _readers(job: Answered, *, torn: bool) -> dict[int, SceneReader]:
+    """By pair of dates: what its pictures look at, read once for all its sentences.
+
+    torn  blocks failed: pictures do without what cannot be read, as the answer does
+    """
     readers: dict[int, SceneReader] = {}
+    stack = TornStack(job.scene.stack, len(job.scene.stack.layers)) if torn else job.scene.stack
     for channel in job.names.channels():
         probability = job.folder / channel.file("probability", "tif")
-        readers.setdefault(channel.pair, SceneReader(job.scene.stack, probability, dates=job.scene.pairs[channel.pair]))
+        readers.setdefault(channel.pair, SceneReader(stack, probability, dates=job.scene.pairs[channel.pair]))
     return readers
 
 

@@ -111,7 +111,7 @@ def _opened(path: str) -> Iterator[DatasetReader | None]:
         return
     try:
         raster = open_quietly(path)
-    except RasterioIOError:
+    except (RasterioIOError, SourceError):
         yield None
         return
     with raster:

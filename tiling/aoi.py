@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
+import numpy as np
 import shapely
 from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 
 from tiling.errors import GridError
 from tiling.ground import parse_crs
+from tiling.guard import TRUST, local_path, trusting
 
 _LONLAT = CRS("EPSG:4326")
+
+# pyogrio's errors are RuntimeErrors, GEOS's ShapelyErrors; of some damaged files pyogrio says IndexError.
+_UNREADABLE = (RuntimeError, ValueError, OSError, IndexError, shapely.errors.ShapelyError)
+_HEAD_BYTES = 65_536
+_STRANGERS = {
+    b"<ogrvrt": "a virtual layer, which names other sources",
+    b"<ogrwfsdatasource": "the address of a service",
+    b"gdal_streamed_alg": "a command of GDAL",
+    b"<!doctype": "a document type",
+    b"<!entity": "entities",
+}
 
 
 def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
@@ -48,19 +62,25 @@ def _numbers(spec: str | Path) -> tuple[float, float, float, float] | None:
 
 def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     # Imported here: a run without a vector AOI needs no second GDAL in its process.
-    from pyogrio.errors import DataSourceError
     from pyogrio.raw import read
 
+    _refuse_strangers(path)
     try:
-        meta, _, wkb, _ = read(str(path), columns=[])
-    except (DataSourceError, ValueError, OSError) as error:
-        found = f"a file that does not open ({error})" if Path(path).exists() else "no such file"
+        with warnings.catch_warnings():  # what GDAL takes with a word of warning, an open ring, is refused below
+            warnings.simplefilter("ignore", RuntimeWarning)
+            meta, _, wkb, _ = read(str(path), columns=[])
+        with np.errstate(invalid="ignore"):  # said below
+            shapes = shapely.from_wkb([one for one in wkb if one is not None]) if wkb is not None else []
+        if not np.isfinite(shapely.get_coordinates(shapes)).all():
+            raise ValueError("corners that are no numbers")
+        polygons = [shapely.force_2d(shapely.make_valid(one)) for one in shapes if one.geom_type.endswith("Polygon")]
+        area = shapely.union_all(polygons) if polygons else shapely.Polygon()
+    except _UNREADABLE as error:
+        here = local_path(str(path))
+        found = "no such file" if here is not None and not here.exists() else f"a file that does not open ({error})"
         raise GridError(
             path, found=found, wanted="a vector file of polygons, or W,S,E,N", remedy="check --aoi"
         ) from error
-    shapes = shapely.from_wkb([one for one in wkb if one is not None]) if wkb is not None else []
-    polygons = [shapely.force_2d(shapely.make_valid(one)) for one in shapes if one.geom_type.endswith("Polygon")]
-    area = shapely.union_all(polygons) if polygons else shapely.Polygon()
     if area.is_empty:
         kinds = ", ".join(sorted({one.geom_type for one in shapes})) or "nothing"
         raise GridError(path, found=kinds, wanted="at least one polygon", remedy="draw the AOI as polygons")
@@ -68,3 +88,16 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     if own is None:
         raise GridError(path, found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
     return Geometry(area, own)
+
+
+def _refuse_strangers(path: str | Path) -> None:
+    """Raises GridError for a text that makes GDAL read other files, ask services or run its commands."""
+    file = local_path(str(path))
+    if file is None or trusting() or not file.is_file():
+        return
+    with file.open("rb") as opened:
+        head = opened.read(_HEAD_BYTES).lower()
+    found = next((what for mark, what in _STRANGERS.items() if mark in head), None)
+    if found is not None and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"<", b"{", b"["}:
+        remedy = f"save the polygons themselves (GeoPackage), or set {TRUST}=1 if you trust it"
+        raise GridError(path, found=found, wanted="a vector file that names no others", remedy=remedy)

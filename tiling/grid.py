@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyproj
-import rasterio
 import shapely
 from affine import Affine
 from odc.geo.crs import CRS
@@ -37,6 +36,7 @@ from tiling.ground import (
     parse_crs,
     to_pixels,
 )
+from tiling.guard import local_path, open_guarded
 from tiling.remote import is_remote, patiently
 
 if TYPE_CHECKING:
@@ -108,17 +108,22 @@ def source_geobox(
 
 
 def open_quietly(path: str | Path) -> DatasetReader:
-    """The open dataset, without rasterio's warning that a picture has no place: what that means is said by errors."""
+    """The open dataset, without rasterio's warning that a picture has no place: what that means is said by errors.
+
+    Raises SourceError where the file names or costs more than it may (tiling.guard), RasterioError where it does not
+    open.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return patiently(partial(rasterio.open, path)) if is_remote(str(path)) else rasterio.open(path)
+        name = str(path)
+        return patiently(partial(open_guarded, name)) if is_remote(name) else open_guarded(name)
 
 
 def unreadable(path: object, error: Exception) -> SourceError:
     """The error for a file that GDAL does not open."""
     name = str(path)
-    remote = "://" in name or name.startswith("/vsi")
-    if not remote and not Path(name).exists() and ":" not in Path(name).name:
+    here = local_path(name)
+    if here is not None and not here.exists() and ":" not in here.name:
         return SourceError(name, found="no such file", wanted="a raster", remedy="check the path")
     if not remote and Path(name).is_dir():
         remedy = "name the files of one place, or hand the folder to geomtrs batch"

@@ -21,6 +21,7 @@ from tiling.bands import BandLabels
 from tiling.errors import SourceError
 from tiling.grid import open_quietly, unreadable
 from tiling.remote import is_remote, patiently
+from tiling.sparse import held
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -107,7 +108,7 @@ class Source:
     """Bands on one grid and the rule that tells which pixels were observed.
 
     A pixel is a hole when all used bands hold their nodata value, when any is NaN or infinite, when the internal mask
-    or the alpha band says so, or when its palette entry is transparent.
+    or the alpha band says so, when its palette entry is transparent, or when the file does not hold its block.
 
     paths    the file of each channel: one name repeated, or one file a band
     bands    the band (from 1) of each channel in its file
@@ -270,6 +271,9 @@ def _read_file(
         observed &= dataset.read_masks(bands[0], window=window, out_shape=shape) > 0
     if source.alpha is not None:
         observed &= dataset.read(source.alpha, window=window, out_shape=shape) > 0
+    if shape == (window.height, window.width) or not is_remote(dataset.name):  # a sample is not worth a remote index
+        there = held(dataset, bands, window, shape)
+        observed &= True if there is None else there
     return data, observed
 
 

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from tiling.errors import GridError, SourceError
 from tiling.grid import geobox_from_dict, geobox_to_dict, output_geobox
 from tiling.ground import aoi_px
+from tiling.guard import refuse_too_many
 from tiling.layer import (
     DateLayer,
     OpenedDate,
@@ -187,6 +188,7 @@ def open_stack(
     geoboxes, names = [date.geobox for date in opened], [", ".join(date.files) for date in opened]
     scene = output_geobox(geoboxes[0], geoboxes[1:], names=names)
     grid = scene if aoi is None else output_geobox(geoboxes[0], geoboxes[1:], aoi, names=names)
+    refuse_too_many(names[0], grid.height, grid.width)
     layers = []
     for index, date in enumerate(opened):
         spec = options.cloud_masks[index] if options.cloud_masks else None

@@ -12,6 +12,7 @@ import shapely
 
 NAME_CHARACTERS = 80
 
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)  # no folder can be called so on Windows
 _DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?:\d\d\d\d|-\d\d-\d\d)?(?:T\d{4,6}Z?)?(?!\d)")
 
 
@@ -89,9 +90,10 @@ def place_of(stem: str) -> str:
 
 
 def safe_name(*parts: str) -> str:
-    """Parts of a path as one name for a folder, the same on every system."""
+    """Parts of a path as one name for a folder, the same on every system: never a way out of one, nor a device."""
     words = "-".join(re.sub(r"[^\w.-]+", "-", part, flags=re.ASCII).strip("-._") for part in parts if part)
-    return re.sub(r"-{2,}", "-", words).strip("-.")[-NAME_CHARACTERS:].lstrip("-._") or "scene"
+    name = re.sub(r"-{2,}", "-", words).strip("-.")[-NAME_CHARACTERS:].lstrip("-._") or "scene"
+    return f"scene-{name}" if _DEVICE.fullmatch(name.partition(".")[0]) else name
 
 
 def scene_name(images: Sequence[Image]) -> str:

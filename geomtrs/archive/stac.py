@@ -8,53 +8,86 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
 from geomtrs.archive.scene import Image, Scene, Selection, place_of, safe_name
 from geomtrs.errors import MissingExtra, QueryError
+from tiling.errors import TilingError
 
 if TYPE_CHECKING:
     import pystac
 
 _RASTERS = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf5")
+_ADDRESSES = frozenset({"http", "https", "ftp", "s3", "gs", "az", "oss"})
 _PLACES = ("grid:code", "s2:mgrs_tile", "mgrs:grid_square")
 
 
 def stac_images(source: str, selection: Selection) -> tuple[list[Image], list[Scene]]:
-    """The images of a source, and what of it is not used: items under clouds, or without a raster.
+    """The images of a source, and what of it is not used: items under clouds, without a raster, or that do not read.
 
     Raises QueryError for a source that is no STAC, MissingExtra without pystac.
     """
     images, left = [], []
     for item in _items(source, selection):
-        cover = item.properties.get("eo:cloud_cover")
-        key = _asset(item, selection.asset)
-        ground = shape(item.geometry) if item.geometry else None
-        reason = (
-            f"cloud cover {cover:g} %, above {selection.max_cloud:g} %"
-            if cover is not None and float(cover) > selection.max_cloud
-            else "no raster among its assets"
-            if key is None
-            else "no geometry"
-            if ground is None
-            else ""
-        )
-        if reason or key is None or ground is None:
-            href = item.get_self_href() or item.id
-            left.append(Scene(safe_name(item.id), (href,), status="skipped", reason=reason))
-            continue
-        images.append(
-            Image(
-                href=_local(item.assets[key].get_absolute_href() or item.assets[key].href),
-                name=safe_name(place_of(item.id)),
-                place=next((str(item.properties[one]) for one in _PLACES if one in item.properties), ""),
-                date=_day(item),
-                ground=ground,
-                pixels=_pixels(item, key),
-                told=True,
-            )
-        )
+        try:
+            found = _image(item, selection, here=not _is_address(source))
+        except (AttributeError, KeyError, TypeError, ValueError, ShapelyError) as error:
+            found = f"an item that does not read ({type(error).__name__}: {error})"
+        if isinstance(found, Image):
+            images.append(found)
+        else:
+            href = item.get_self_href() or str(item.id)
+            left.append(Scene(safe_name(str(item.id)), (href,), status="skipped", reason=found))
     return images, left
+
+
+def _image(item: pystac.Item, selection: Selection, *, here: bool) -> Image | str:
+    """The image that an item names, or why it is not used.
+
+    here  the catalogue lies on this machine
+    """
+    cover = item.properties.get("eo:cloud_cover")
+    if cover is not None and float(cover) > selection.max_cloud:
+        return f"cloud cover {float(cover):g} %, above {selection.max_cloud:g} %"
+    key = _asset(item, selection.asset)
+    if key is None:
+        return "no raster among its assets"
+    if not item.geometry:
+        return "no geometry"
+    named = item.assets[key].get_absolute_href() or item.assets[key].href
+    # Without an address of its own an item was told by its source.
+    href = located_href(named, here=here and not _is_address(item.get_self_href() or ""))
+    if href is None:
+        return f"its raster is {named}, which a catalogue {'on this disk' if here else 'elsewhere'} may not name"
+    return Image(
+        href=href,
+        name=safe_name(place_of(item.id)),
+        place=next((str(item.properties[one]) for one in _PLACES if one in item.properties), ""),
+        date=_day(item),
+        ground=shape(item.geometry),
+        pixels=_pixels(item, key),
+        told=True,
+    )
+
+
+def located_href(href: str, *, here: bool) -> str | None:
+    """What an item names, as a path or an address; None for what it may not name.
+
+    Addresses may be named by all items, files of this machine only by those that lie here: else whoever writes a
+    catalogue could have any file of its readers opened. Names for GDAL (`/vsi…`, `vrt://`) say where to look in ways
+    that nobody sees, and are for the user alone.
+    """
+    if _is_address(href):
+        return href
+    parts = urlparse(href)
+    if not here or "\0" in href or href.startswith("/vsi") or ("://" in href and parts.scheme != "file"):
+        return None
+    return url2pathname(parts.path) if parts.scheme == "file" else str(Path(href).absolute())
+
+
+def _is_address(href: str) -> bool:
+    return href.partition("://")[0].lower() in _ADDRESSES and "://" in href
 
 
 def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
@@ -66,7 +99,8 @@ def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
     try:
         if selection.collections or selection.bbox or selection.datetime:
             return _searched(source, selection)
-        document = pystac.StacIO.default().read_json(source)
+        reader = _reader(here=not _is_address(source))
+        document = reader.read_json(source)
         if "conformsTo" in document:
             raise QueryError(
                 source,
@@ -75,20 +109,33 @@ def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
                 remedy="say --collection, --bbox, --datetime",
             )
         if document.get("type") == "FeatureCollection":
-            return list(pystac.ItemCollection.from_file(source))
-        catalogue = pystac.read_file(source)
-    except QueryError:
+            return list(pystac.ItemCollection.from_file(source, stac_io=reader))
+        catalogue = pystac.read_file(source, stac_io=reader)
+        if isinstance(catalogue, pystac.Catalog):
+            return list(catalogue.get_items(recursive=True))
+    except TilingError:
         raise
-    except (OSError, ValueError, KeyError, pystac.STACError) as error:
+    except Exception as error:  # pystac raises plain ones where an address does not answer
         raise QueryError(
             source,
             found=f"no STAC that reads ({type(error).__name__}: {error})",
             wanted="a STAC catalogue, collection or item collection; of an API, say --collection",
             remedy="check the address",
         ) from error
-    if isinstance(catalogue, pystac.Catalog):
-        return catalogue.get_items(recursive=True)
     raise QueryError(source, found="one item", wanted="a catalogue of several dates", remedy="name what links it")
+
+
+def _reader(*, here: bool) -> pystac.StacIO:
+    """Reads a catalogue and what it links: files only of a catalogue that is one, and never a pipe or a device."""
+    from pystac.stac_io import DefaultStacIO
+
+    class Reader(DefaultStacIO):
+        def read_text_from_href(self, href: str) -> str:
+            if not _is_address(href) and not (here and Path(url2pathname(urlparse(href).path)).is_file()):
+                raise OSError(f"{href} is no file that it may name")
+            return super().read_text_from_href(href)
+
+    return Reader()
 
 
 def _searched(source: str, selection: Selection) -> Iterable[pystac.Item]:
@@ -111,14 +158,6 @@ def _asset(item: pystac.Item, wanted: str) -> str | None:
     rasters = [key for key, asset in item.assets.items() if (asset.media_type or "").split(";")[0] in _RASTERS]
     data = [key for key in rasters if "data" in (item.assets[key].roles or ())]
     return next(iter([*data, *rasters]), None)
-
-
-def _local(href: str) -> str:
-    """A path where the address is a file's."""
-    parts = urlparse(href)
-    if parts.scheme == "file":
-        return url2pathname(parts.path)
-    return href if "://" in href or href.startswith("/vsi") else str(Path(href).absolute())
 
 
 def _day(item: pystac.Item) -> str | None:

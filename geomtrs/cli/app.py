@@ -23,6 +23,8 @@ EPILOG = """Examples:
 
   geomtrs plan 2019.tif 2023.tif
 
+Limits against hostile files are raised by GEOMTRS_MAX_BLOCK_MB, GEOMTRS_MAX_RASTER_GPX and GEOMTRS_TRUST_REFERENCES (SECURITY.md).
+
 Exit codes: 0 done (nothing found is done), 1 failed, 2 asked wrongly, 3 done but some parts failed, 130 interrupted.
 """
 

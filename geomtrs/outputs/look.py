@@ -20,12 +20,14 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from geomtrs.outputs.raster import may_lack_place
+from tiling.errors import SourceError
 from tiling.grid import window_geobox
 from tiling.ground import compose
 from tiling.mosaic import GDAL_CACHE_BYTES
 
 # Pieces read at once; a multiple of usual file tiles, so that few tiles are decoded for two pieces.
 PIECE_PX = 2048
+_TORN_PX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,39 @@ class Stack(Protocol):
 
     def read(self, window: Window) -> Pixels:
         """Pixels of all dates in a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Black:
+    """Pixels of ground that cannot be read."""
+
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class TornStack:
+    """A stack, black where its files cannot be read: what a run had to leave out, its picture cannot show."""
+
+    stack: Stack
+    dates: int
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid of the run."""
+        return self.stack.geobox
+
+    def read(self, window: Window) -> Pixels:
+        """Pixels of a window; where a part cannot be read, that part alone is black, to squares of some 64 px."""
+        try:
+            return self.stack.read(window)
+        except SourceError:
+            black = np.zeros((self.dates, 3, int(window.height), int(window.width)), np.uint8)
+        if max(window.height, window.width) > _TORN_PX:
+            for part in _quarters(window):
+                rows = slice(part.row_off - window.row_off, part.row_off - window.row_off + part.height)
+                cols = slice(part.col_off - window.col_off, part.col_off - window.col_off + part.width)
+                black[..., rows, cols] = self.read(part).pixels
+        return _Black(black)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +191,15 @@ class SceneReader:
             probability = reduce_pieces(answer, window, factor, largest_of)[0]
         before, after = np.moveaxis(pixels.reshape(2, 3, *probability.shape), 1, -1)
         return Look(before, after, probability, smaller(window_geobox(self.stack.geobox, window), factor))
+
+
+def _quarters(window: Window) -> list[Window]:
+    """The window in two halves or four quarters, whole pixels each."""
+    halves = [
+        [(start, length // 2), (start + length // 2, length - length // 2)] if length > 1 else [(start, length)]
+        for start, length in ((window.row_off, window.height), (window.col_off, window.width))
+    ]
+    return [Window(left, top, width, height) for top, height in halves[0] for left, width in halves[1]]
 
 
 def reduce_pieces(

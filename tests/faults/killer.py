@@ -27,7 +27,7 @@ _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.faults.killer", "distributed", "geomtrs.models.differencing"])
 
 
-def ask(pair: tuple[str, str], out: Path, scheduler: str | None = None, on_event: Listener = silent) -> None:
+def ask(pair: tuple[str, ...], out: Path, scheduler: str | None = None, on_event: Listener = silent) -> None:
     """A run of twelve blocks over the small place."""
     options = {"model": "differencing", "tile_px": 32, "block_tiles": 1, "scheduler": scheduler}
     detect(*pair, query=SENTENCE, out=out, on_event=on_event, **options)
@@ -56,13 +56,13 @@ def kill_group(process: BaseProcess) -> None:
     process.join()
 
 
-def resumed(pair: tuple[str, str], out: Path, scheduler: str | None = None) -> int:
+def resumed(pair: tuple[str, ...], out: Path, scheduler: str | None = None) -> int:
     """Makes the run end where it was killed; how many finished blocks it computed again. What it left is sound (E2)."""
     left = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.exists() else set()
     began = (out / ".geomtrs" / "job.json").exists()
     if left and not began:
         assert verify(out) == [], "a folder without a job that goes on holds a whole answer"
-    done, computed = _finished_blocks(out), set[str]()
+    done, computed = finished_blocks(out), set[str]()
 
     def listen(event: object) -> None:
         if isinstance(event, BlockDone):
@@ -88,7 +88,8 @@ def _ask_alone(pair: tuple[str, str], out: Path, scheduler: str | None) -> None:
     ask(pair, out, scheduler)
 
 
-def _finished_blocks(out: Path) -> set[str]:
+def finished_blocks(out: Path) -> set[str]:
+    """Those that lie in the store of a run that did not end."""
     claim = blocks_folder(out) / "store.json"
     if not claim.exists():
         return set()

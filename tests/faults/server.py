@@ -18,7 +18,7 @@ from typing import ClassVar
 
 @dataclass
 class Faults:
-    """Which share of the requests goes wrong, and how: a status (403, 404, 429, 500, 503), `reset` or `stall`.
+    """Which share of the requests goes wrong, and how: a status (403, 404, 429, 500, 503), `reset`, `stall`, `garble`.
 
     after  so many requests go well first: the file opens, and the fault is met while it is read
     """
@@ -81,6 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         with path.open("rb") as file:
             file.seek(first)
             content = file.read(last - first + 1)
+        garbled = struck and self.faults.kind == "garble"
+        if garbled:
+            content, struck = bytes(byte ^ 0x55 for byte in content), False
         if struck:
             content = content[: len(content) // 2]
         with self.faults.lock:
@@ -125,6 +128,11 @@ class Served:
         told: tuple[int, int, int] = self._pipe.recv()
         return told
 
+    def heal(self) -> None:
+        """From now on every request goes well."""
+        self._pipe.send("heal")
+        self._pipe.recv()
+
 
 @contextmanager
 def serve(folder: Path, kind: str = "", share: float = 0.0, **more: float) -> Iterator[Served]:
@@ -145,5 +153,7 @@ def _serve(folder: Path, kind: str, share: float, more: dict[str, float], pipe: 
     server = _Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     pipe.send(f"http://127.0.0.1:{server.server_address[1]}")
-    while pipe.recv():
+    while asked := pipe.recv():
+        if asked == "heal":
+            faults.share = 0.0
         pipe.send((faults.requests, faults.met, faults.bytes_sent))
