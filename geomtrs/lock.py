@@ -16,11 +16,13 @@ from types import MappingProxyType
 import psutil
 
 from geomtrs.errors import JobError
+from tiling.room import unwritten
 
 log = logging.getLogger(__name__)
 
 # Windows locks bytes against reading too; this one lies far behind the words that tell who holds the lock.
 _LOCKED_BYTE = 1 << 30
+_WORDS_BYTES = 4096
 _NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -28,10 +30,14 @@ _NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.
 def only_one(path: Path) -> Iterator[None]:
     """Inside, no other run holds `path`; the file names the pid and host that do and is gone afterwards.
 
-    A lock left by a process that died is noticed and taken over. Raises JobError naming pid and host of a living one.
+    A lock left by a process that died is noticed and taken over. Raises JobError naming pid and host of a living one,
+    OutputError where the folder cannot be made or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(path)
+    except OSError as error:
+        raise unwritten(path, error, _WORDS_BYTES, remedy="choose another --out") from error
     try:
         yield
     finally:
@@ -86,7 +92,7 @@ def _owner(descriptor: int) -> MappingProxyType[str, object]:
     """What the file tells of its holder; nothing when it is new or does not read."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
-        told = json.loads(os.read(descriptor, 4096))
+        told = json.loads(os.read(descriptor, _WORDS_BYTES))
     except (OSError, ValueError):
         told = {}
     return MappingProxyType(told if isinstance(told, dict) else {})
