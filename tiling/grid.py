@@ -48,6 +48,7 @@ __all__ = [
     "geobox_from_dict",
     "geobox_to_dict",
     "ground_resolution_m",
+    "open_once",
     "open_quietly",
     "output_geobox",
     "read_aoi",
@@ -108,10 +109,15 @@ def source_geobox(
 
 
 def open_quietly(path: str | Path) -> DatasetReader:
+    """The open dataset; a remote one is tried again where it does not open."""
+    return patiently(partial(open_once, path)) if is_remote(str(path)) else open_once(path)
+
+
+def open_once(path: str | Path) -> DatasetReader:
     """The open dataset, without rasterio's warning that a picture has no place: what that means is said by errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return patiently(partial(rasterio.open, path)) if is_remote(str(path)) else rasterio.open(path)
+        return rasterio.open(path)
 
 
 def unreadable(path: object, error: Exception) -> SourceError:

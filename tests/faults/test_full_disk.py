@@ -171,7 +171,7 @@ def test_a_batch_stops_on_a_full_disk_with_its_ledger_whole_and_goes_on_e3(disk:
         ("NoneType", 20_000, "ledger.gpkg"),
         ("Scenes", 0, "ledger.gpkg"),
         ("merge", 0, "all.parquet"),
-        ("merge", 150_000, "summary.html"),
+        ("merge", 165_000, "summary.html"),
     ],
 )
 def test_a_ledger_and_the_page_of_a_batch_say_so_too_e3(
