@@ -100,7 +100,7 @@ def _owner(descriptor: int) -> MappingProxyType[str, object]:
 
 def _write(descriptor: int) -> None:
     me = psutil.Process()
-    words = json.dumps({"pid": me.pid, "host": socket.gethostname(), "started": me.create_time()})
+    words = json.dumps({"pid": me.pid, "host": socket.gethostname(), "started": _started(me)})
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, words.encode())
@@ -121,10 +121,18 @@ def _alive(owner: MappingProxyType[str, object]) -> bool:
     if owner.get("host") != socket.gethostname():
         return True
     try:
-        started = psutil.Process(int(str(owner.get("pid")))).create_time()
+        started = _started(psutil.Process(int(str(owner.get("pid")))))
     except (psutil.Error, ValueError):
         return False
     return bool(abs(started - float(str(owner.get("started", started)))) < 1.0)
+
+
+def _started(process: psutil.Process) -> float:
+    """When a process began, the same whoever asks and however the clock was set in between.
+
+    Linux knows it in seconds since the machine started, and psutil adds the hour of that, which moves with the clock.
+    """
+    return float(process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0.0))
 
 
 def _refusal(path: Path, owner: MappingProxyType[str, object]) -> JobError:

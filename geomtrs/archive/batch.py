@@ -259,7 +259,7 @@ def _facts(result: ChangeResult) -> dict[str, Any]:
     return {
         "reason": f"{failed} of its blocks failed" if failed else "",
         "polygons": sum(query["polygons"] for query in result.run["queries"]),
-        "area_m2": float(result.polygons["area_m2"].sum()),
+        "area_m2": result.area_m2(),
         "seconds": result.run["timing_s"].get("total"),
     }
 
