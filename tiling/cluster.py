@@ -103,7 +103,7 @@ def _close(cluster: LocalCluster) -> None:
 
 
 def _kill_slow(nannies: Sequence[Nanny | Worker], closed: threading.Event) -> None:
-    """Kills the processes of workers, after a while and until the cluster is closed; a worker of this process has none."""
+    """Kills the processes of workers after a while, until the cluster is closed; a worker of this process has none."""
     pause_s = _CLOSED_S
     while not closed.wait(pause_s):
         for nanny in nannies:
