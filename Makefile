@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TORCHGEO ?= .venv-torchgeo
 FAST = not slow and not qgis and not browser and not torchgeo and not cuda
 
-.PHONY: setup demo test test-slow test-torchgeo bench lint qgis-plugin pictures
+.PHONY: setup demo test test-slow test-torchgeo faults bench lint qgis-plugin pictures
 
 setup: $(VENV)/.ready
 
@@ -39,6 +39,12 @@ $(TORCHGEO)/.ready: pyproject.toml constraints.txt
 	$(TORCHGEO)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[torchgeo]' \
 		hypothesis pytest pytest-timeout
 	@touch $@
+
+# Kills, full disks, bad servers, archives of many scenes, with their figures: docs/reliability.md. An hour on two cores.
+faults: setup
+	$(BIN)/python -m pytest -q -m "slow or not slow" -o log_cli=true -o log_cli_level=INFO --timeout 3600 \
+		tests/faults tests/geomtrs/test_interrupt.py tests/geomtrs/test_archive_scale.py 2>&1 | \
+		grep -E "tests\.(faults|geomtrs)|::|PASSED|FAILED|passed|failed|Error"
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -40,7 +40,6 @@ from geomtrs.spec import DateSource, JobSpec, Options, job_spec
 from geomtrs.state import DONE, JobState, begin, blocks_folder, clear, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
-from tiling.errors import OutputError
 from tiling.mosaic import GDAL_CACHE_BYTES
 from tiling.stack import Stack
 from tiling.store import BlockStore
@@ -224,12 +223,6 @@ def _scene(spec: JobSpec, asked: Asked, kept: Kept | None, arrays: Mapping[str, 
 def _owned(folder: Path) -> Iterator[None]:
     """The folder is there and nobody else's; one that was made for nothing is taken away again."""
     made = not folder.exists()
-    try:
-        hidden(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            folder, found=str(error.strerror or error), wanted="a folder to write to", remedy="choose another --out"
-        ) from error
     try:
         with only_one(hidden(folder) / "lock"):
             sweep(folder)

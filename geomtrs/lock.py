@@ -16,11 +16,13 @@ from types import MappingProxyType
 import psutil
 
 from geomtrs.errors import JobError
+from tiling.room import unwritten
 
 log = logging.getLogger(__name__)
 
 # Windows locks bytes against reading too; this one lies far behind the words that tell who holds the lock.
 _LOCKED_BYTE = 1 << 30
+_WORDS_BYTES = 4096
 _NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -28,10 +30,14 @@ _NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.
 def only_one(path: Path) -> Iterator[None]:
     """Inside, no other run holds `path`; the file names the pid and host that do and is gone afterwards.
 
-    A lock left by a process that died is noticed and taken over. Raises JobError naming pid and host of a living one.
+    A lock left by a process that died is noticed and taken over. Raises JobError naming pid and host of a living one,
+    OutputError where the folder cannot be made or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(path)
+    except OSError as error:
+        raise unwritten(path, error, _WORDS_BYTES, remedy="choose another --out") from error
     try:
         yield
     finally:
@@ -86,7 +92,7 @@ def _owner(descriptor: int) -> MappingProxyType[str, object]:
     """What the file tells of its holder; nothing when it is new or does not read."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
-        told = json.loads(os.read(descriptor, 4096))
+        told = json.loads(os.read(descriptor, _WORDS_BYTES))
     except (OSError, ValueError):
         told = {}
     return MappingProxyType(told if isinstance(told, dict) else {})
@@ -94,7 +100,7 @@ def _owner(descriptor: int) -> MappingProxyType[str, object]:
 
 def _write(descriptor: int) -> None:
     me = psutil.Process()
-    words = json.dumps({"pid": me.pid, "host": socket.gethostname(), "started": me.create_time()})
+    words = json.dumps({"pid": me.pid, "host": socket.gethostname(), "started": _started(me)})
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, words.encode())
@@ -115,10 +121,18 @@ def _alive(owner: MappingProxyType[str, object]) -> bool:
     if owner.get("host") != socket.gethostname():
         return True
     try:
-        started = psutil.Process(int(str(owner.get("pid")))).create_time()
+        started = _started(psutil.Process(int(str(owner.get("pid")))))
     except (psutil.Error, ValueError):
         return False
     return bool(abs(started - float(str(owner.get("started", started)))) < 1.0)
+
+
+def _started(process: psutil.Process) -> float:
+    """When a process began, the same whoever asks and however the clock was set in between.
+
+    Linux knows it in seconds since the machine started, and psutil adds the hour of that, which moves with the clock.
+    """
+    return float(process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0.0))
 
 
 def _refusal(path: Path, owner: MappingProxyType[str, object]) -> JobError:

@@ -82,6 +82,18 @@ class ChangeResult:
         path = self.folder / self._files("polygons", ".gpkg")[0]["file"]
         return _layers(path, [query["layer"] for query in self.run["queries"]])
 
+    def area_m2(self) -> float:
+        """Ground of all polygons together, by their column alone; 0 for plain pictures, whose polygons have none."""
+        import numpy as np
+        import pyogrio
+
+        path = self.folder / self._files("polygons", ".gpkg")[0]["file"]
+        columns = [
+            pyogrio.raw.read(path, layer=query["layer"], columns=["area_m2"], read_geometry=False)[3][0]
+            for query in self.run["queries"]
+        ]
+        return float(sum(np.nansum(column) for column in columns))
+
     @cached_property
     def tracks(self) -> geopandas.GeoDataFrame:
         """The polygons of three or more dates, `track` telling which are one thing, with `first_seen`, `last_seen`.

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from tiling.blend import quantise, tile_weights
-from tiling.errors import BlockError, StoreError, TilingError
+from tiling.errors import BlockError, OutputError, StoreError, TilingError
 from tiling.plan import Block, Plan, Tile, margins, within
 from tiling.stack import OBSERVED, OUTSIDE_AOI
 from tiling.store import BlockStore, Json
@@ -111,15 +111,15 @@ class BlockWorker:
     def answer(self, block: Block) -> BlockWork:
         """The block is in the store for good.
 
-        Raises BlockError when it failed in every attempt, StoreError when it cannot be saved, StoppedError after
-        `stop`, and whatever the factory raises: those would fail for every other block too.
+        Raises BlockError when it failed in every attempt, StoreError or DiskFullError when it cannot be saved,
+        StoppedError after `stop`, and whatever the factory raises: those would fail for every other block too.
         """
         model = self._made_model()
         pause_s = _FIRST_PAUSE_S
         for attempt in range(self.retries + 1):
             try:
                 return self._attempt(block, model)
-            except (StoreError, StoppedError):
+            except (StoreError, OutputError, StoppedError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a model or a file does, the block is named
                 _log.info("block %s, attempt %d of %d: %s", block.id, attempt + 1, self.retries + 1, error)

@@ -9,14 +9,28 @@ a worker costs the blocks it was at, and never a finished one (distributed#8182)
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from time import monotonic
 
+import dask.config
 import rasterio
-from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    LocalCluster,
+    Nanny,
+    Worker,
+    WorkerPlugin,
+    as_completed,
+    get_worker,
+)
 
 from tiling.answer import BlockWork, BlockWorker, failed_block
 from tiling.errors import BlockError
@@ -27,6 +41,10 @@ from tiling.retry import tried
 _PER_THREAD = 2  # blocks under way: one at work, one waiting for the thread
 _THREADS_KNOWN_S = 2.0  # for so long, since workers come and go
 _REGISTRATIONS = 6  # each meets other workers: those that died are gone from the scheduler's list
+_KILLED_AGAIN_S = 0.2
+_CLOSED_S = 0.5  # what workers get to end by themselves: Ctrl-C shall be over in five seconds (E9)
+_NEVER = "365 days"
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one signal that ends a process, by this name
 _FIRST_PAUSE_S = 0.1  # before the plugin is registered again
 
 
@@ -41,18 +59,59 @@ def connected(client: Client | None, *, scheduler: str | None, processes: int | 
         return
     with ExitStack() as opened:
         if scheduler is None:
-            address: str | LocalCluster = opened.enter_context(
-                LocalCluster(
-                    n_workers=processes or 1,
-                    threads_per_worker=threads,
-                    processes=processes is not None,
-                    memory_limit=0,  # Dask would pause and kill by what the process holds, GDAL and model included
-                    dashboard_address="127.0.0.1:0",  # None would be port 8787, which another run may have
-                )
-            )
+            address: str | LocalCluster = opened.enter_context(local_cluster(processes, threads))
         else:
             address = scheduler
         yield opened.enter_context(Client(address, set_as_default=False))
+
+
+@contextmanager
+def local_cluster(processes: int | None, threads: int) -> Iterator[LocalCluster]:
+    """A cluster of this machine that replaces each worker that dies, and ends in seconds however many of them just did.
+
+    processes  one worker each; None for a worker in this process, which ends after the model's current batch
+    """
+    # Dask looks for a dead worker's successor once, after 15 s; one that was killed as well by then is given up, and a
+    # cluster that was unlucky with all its workers would keep a run waiting for ever.
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": _NEVER}):
+        made = LocalCluster(
+            n_workers=processes or 1,
+            threads_per_worker=threads,
+            processes=processes is not None,
+            memory_limit=0,  # Dask would pause and kill by what the process holds, GDAL and model included
+            dashboard_address="127.0.0.1:0",  # None would be port 8787, which another run may have
+        )
+        try:
+            yield made
+        finally:
+            _close(made)
+
+
+def _close(cluster: LocalCluster) -> None:
+    """Ends a cluster; worker processes that take their time are killed, for they hold nothing that is not in the store.
+
+    A worker that dies while it is started is started anew, but the one who waits for the first may take the word of the
+    second (WorkerProcess._wait_until_connected in distributed 2026.7): the nanny then takes it to be starting for ever,
+    and closing would wait for that. The death of the process ends the wait.
+    """
+    nannies, closed = list(cluster.workers.values()), threading.Event()
+    threading.Thread(target=_kill_slow, args=(nannies, closed), name="cluster-close", daemon=True).start()
+    try:
+        cluster.close()
+    finally:
+        closed.set()
+
+
+def _kill_slow(nannies: Sequence[Nanny | Worker], closed: threading.Event) -> None:
+    """Kills the processes of workers after a while, until the cluster is closed; a worker of this process has none."""
+    pause_s = _CLOSED_S
+    while not closed.wait(pause_s):
+        for nanny in nannies:
+            pid = getattr(nanny, "pid", None)
+            if pid is not None:
+                with suppress(ProcessLookupError, PermissionError):  # it ended; on Windows it is just ending
+                    os.kill(pid, _KILL)
+        pause_s = _KILLED_AGAIN_S
 
 
 def threads_of(client: Client) -> int:

@@ -151,8 +151,8 @@ def run(
     on_event  is called in this thread with each event
 
     Raises BlockError, naming window, file and reason, when a block failed for good and settings.keep_going is off;
-    StoreError when a block cannot be saved; whatever the factory raises. Finished blocks are kept in every case, and
-    KeyboardInterrupt ends the run after the model's current batch.
+    StoreError or DiskFullError when a block cannot be saved; whatever the factory raises. Finished blocks are kept in
+    every case, and KeyboardInterrupt ends the run after the model's current batch.
     """
     settings, began = settings or EngineSettings(), perf_counter()
     notify = on_event or (lambda _event: None)

@@ -47,3 +47,7 @@ class OutputError(TilingError, OSError):
     def __str__(self) -> str:
         """The one line of the family, not that of OSError."""
         return TilingError.__str__(self)
+
+
+class DiskFullError(OutputError):
+    """A disk without room for what has to be kept: whatever comes next would meet the same."""

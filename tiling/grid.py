@@ -48,6 +48,7 @@ __all__ = [
     "geobox_from_dict",
     "geobox_to_dict",
     "ground_resolution_m",
+    "open_once",
     "open_quietly",
     "output_geobox",
     "read_aoi",
@@ -108,6 +109,11 @@ def source_geobox(
 
 
 def open_quietly(path: str | Path) -> DatasetReader:
+    """The open dataset; a remote one is tried again where it does not open. Raises as `open_once`."""
+    return patiently(partial(open_once, path)) if is_remote(str(path)) else open_once(path)
+
+
+def open_once(path: str | Path) -> DatasetReader:
     """The open dataset, without rasterio's warning that a picture has no place: what that means is said by errors.
 
     Raises SourceError where the file names or costs more than it may (tiling.guard), RasterioError where it does not
@@ -115,8 +121,7 @@ def open_quietly(path: str | Path) -> DatasetReader:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        name = str(path)
-        return patiently(partial(open_guarded, name)) if is_remote(name) else open_guarded(name)
+        return open_guarded(str(path))
 
 
 def unreadable(path: object, error: Exception) -> SourceError:
@@ -125,7 +130,7 @@ def unreadable(path: object, error: Exception) -> SourceError:
     here = local_path(name)
     if here is not None and not here.exists() and ":" not in here.name:
         return SourceError(name, found="no such file", wanted="a raster", remedy="check the path")
-    if not remote and Path(name).is_dir():
+    if here is not None and here.is_dir():
         remedy = "name the files of one place, or hand the folder to geomtrs batch"
         return SourceError(name, found="a folder", wanted="a raster", remedy=remedy)
     return SourceError(

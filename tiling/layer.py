@@ -219,7 +219,7 @@ def _open_file(path: str, rules: ReadRules, files: OpenFiles) -> _OpenedFile:
         inside = dataset.subdatasets[0] if dataset.subdatasets else "one of the rasters in it"
         raise SourceError(path, found="a container without bands", wanted="one raster", remedy=f"name {inside}")
     geobox = source_geobox(dataset, rules.assume_crs, pixels=rules.pixels)
-    alpha, note = alpha_band(dataset, rules.alpha)
+    alpha, note = files.reading(path, lambda opened: alpha_band(opened, rules.alpha))  # it looks at pixels
     return _OpenedFile(geobox, band_labels(dataset, alpha), alpha, note)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import shutil
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +28,9 @@ from rasterio.windows import Window
 
 from tiling.blend import FULL_WEIGHT, UNOBSERVED, settle, tile_weights
 from tiling.errors import OutputError
+from tiling.libtiff import hush
 from tiling.plan import Block, Plan, grow, margins, overlap, within
+from tiling.room import free_bytes, no_room, unwritten
 from tiling.stack import FAILED, OBSERVED, OUTSIDE_AOI
 from tiling.store import BlockStore, sync_folder
 
@@ -138,11 +139,12 @@ def write_cog(path: Path, geobox: GeoBox, parts: Iterable[Part], *, spec: Raster
     parts   windows that partition the grid, and their pixels, (h, w) of `spec.dtype`
 
     An existing file is replaced; whether it may be is the caller's question. The parts go through an uncompressed
-    GeoTIFF beside the target, since overviews need all pixels twice. Raises OutputError, naming path and bytes, when
-    there is no room, the folder cannot be written, or the file reads back otherwise than it was written.
+    GeoTIFF beside the target, since overviews need all pixels twice. Raises DiskFullError, OutputError when the folder
+    cannot be written or the file reads back otherwise than it was written.
     """
     path = Path(path)
     _remove_leftovers(path)
+    hush()
     working, finished = (path.with_name(f".{path.name}.{os.getpid()}.{kind}.tif") for kind in ("working", "cog"))
     try:
         _check_room(path, geobox, spec)
@@ -151,7 +153,7 @@ def write_cog(path: Path, geobox: GeoBox, parts: Iterable[Part], *, spec: Raster
             written = _write_working(working, geobox, parts, spec)
             _in_background(lambda: _convert(working, finished, spec))
             if not _reads_back(finished, written):
-                raise _unwritable(path, geobox, spec, "other pixels than were written")
+                raise RasterioError("other pixels when read back than were written")
         with finished.open("rb") as file:
             os.fsync(file.fileno())
         finished.replace(path)
@@ -159,7 +161,7 @@ def write_cog(path: Path, geobox: GeoBox, parts: Iterable[Part], *, spec: Raster
     except OutputError:
         raise
     except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise _unwritable(path, geobox, spec, str(error.__cause__ or error)) from error
+        raise unwritten(path, error, _bytes_needed(geobox, spec)) from error
     finally:
         _remove_leftovers(path)
 
@@ -319,22 +321,13 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _check_room(path: Path, geobox: GeoBox, spec: RasterSpec) -> None:
-    """Raises OutputError where not even the working file fits."""
-    free = shutil.disk_usage(path.parent).free
-    if free < _bytes_needed(geobox, spec) // 2:
-        raise _unwritable(path, geobox, spec, f"only {free:,} bytes free")
+    """Raises DiskFullError where not even the working file fits."""
+    free, needed = free_bytes(path.parent), _bytes_needed(geobox, spec)
+    if free is not None and free < needed // 2:
+        raise no_room(path, f"only {free:,} bytes free", needed)
 
 
 def _bytes_needed(geobox: GeoBox, spec: RasterSpec) -> int:
     """The uncompressed working file, and at worst as much again."""
-    height, width = geobox.shape
-    return 2 * int(height) * int(width) * np.dtype(spec.dtype).itemsize
-
-
-def _unwritable(path: Path, geobox: GeoBox, spec: RasterSpec, found: str) -> OutputError:
-    return OutputError(
-        path,
-        found=found,
-        wanted=f"a folder that can be written, with room for {_bytes_needed(geobox, spec):,} bytes",
-        remedy="free some space or choose another folder, then run again: finished blocks are kept",
-    )
+    height, width = (-(-int(side) // _COG_SIDE) * _COG_SIDE for side in geobox.shape)
+    return 2 * height * width * np.dtype(spec.dtype).itemsize

@@ -15,7 +15,10 @@ from tiling.retry import tried
 T = TypeVar("T")
 
 ATTEMPTS = 4
-"""So often a remote file is opened or read before it is given up."""
+"""So often a remote file is opened and read before it is given up."""
+
+PATIENCE_S = 45.0
+"""After so long no further attempt begins, so that a server that stalls is given up within about a minute."""
 
 _FIRST_PAUSE_S = 0.2
 _PATIENCE = {
@@ -38,9 +41,12 @@ def is_remote(path: str) -> bool:
 def patiently(work: Callable[[], T], forget: Callable[[], None] = lambda: None) -> T:
     """What `work` makes of a remote file, under bounds of time, tried again a few times; `forget` comes in between.
 
+    The one loop there is: `work` opens and reads by itself, and is not made of what is tried again already.
     What the environment says of these options goes first. Raises what the last attempt raised.
     """
     told = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
     failures = (RasterioError, OSError, SourceError)
     with rasterio.Env(**told):  # options belong to a thread
-        return tried(work, attempts=ATTEMPTS, pause_s=_FIRST_PAUSE_S, failures=failures, between=forget)
+        return tried(
+            work, attempts=ATTEMPTS, pause_s=_FIRST_PAUSE_S, failures=failures, between=forget, within_s=PATIENCE_S
+        )

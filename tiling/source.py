@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from tiling.bands import BandLabels
 from tiling.errors import SourceError
-from tiling.grid import open_quietly, unreadable
+from tiling.grid import open_once, unreadable
 from tiling.remote import is_remote, patiently
 from tiling.sparse import held
 
@@ -50,6 +50,10 @@ class OpenFiles:
 
     def get(self, path: str) -> DatasetReader:
         """The open dataset; SourceError when it does not open."""
+        return self.reading(path, lambda dataset: dataset)
+
+    def _open(self, path: str) -> DatasetReader:
+        """The open dataset, opened by one attempt where it is not."""
         if path in self._given:
             return self._given[path]
         mine: OrderedDict[str, DatasetReader] = self._local.__dict__.setdefault("datasets", OrderedDict())
@@ -57,7 +61,7 @@ class OpenFiles:
             mine.move_to_end(path)
             return mine[path]
         try:
-            mine[path] = open_quietly(path) if self._sign is None or "://" not in path else _signed(path, self._sign)
+            mine[path] = open_once(path) if self._sign is None or "://" not in path else _signed(path, self._sign)
         except (RasterioError, OSError) as error:
             raise unreadable(path, error) from error
         if len(mine) > _OPEN_PER_THREAD:
@@ -67,8 +71,8 @@ class OpenFiles:
     def reading(self, path: str, read: Callable[[DatasetReader], T]) -> T:
         """What `read` makes of the open dataset; a remote one is opened and signed anew where it does not read."""
         if path in self._given or not is_remote(path):
-            return read(self.get(path))
-        return patiently(lambda: read(self.get(path)), partial(self._forget, path))
+            return read(self._open(path))
+        return patiently(lambda: read(self._open(path)), partial(self._forget, path))
 
     def _forget(self, path: str) -> None:
         mine: OrderedDict[str, DatasetReader] = self._local.__dict__.get("datasets", OrderedDict())
@@ -98,7 +102,7 @@ class _Named:
 def _signed(path: str, sign: Sign) -> DatasetReader:
     link = sign(path)
     try:
-        return cast("DatasetReader", _Named(open_quietly(link), path))
+        return cast("DatasetReader", _Named(open_once(link), path))
     except RasterioError as error:
         raise RasterioIOError(str(error).replace(link, path)) from None
 

@@ -10,7 +10,6 @@ name; what a failing disk leaves there is found by the hashes and counts as not 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiling.errors import StoreError
+from tiling.room import unwritten
 
 Json: TypeAlias = Any  # whatever json can write: a recursive type would have to be cast away at every use
 
@@ -67,7 +67,7 @@ class _DamagedError(Exception):
 class BlockStore:
     """Blocks of one plan in one folder, which is made when it is not there. Picklable; any process may write.
 
-    Raises StoreError when the folder holds blocks of another plan or cannot be written.
+    Raises StoreError when the folder holds blocks of another plan or cannot be written, DiskFullError.
     """
 
     folder: Path
@@ -77,13 +77,14 @@ class BlockStore:
         """Claims the folder for the plan."""
         object.__setattr__(self, "folder", Path(self.folder))
         claim = self.folder / "store.json"
+        words = json.dumps({"format": 1, "plan": self.plan_id}).encode()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not claim.exists():
-                _write_durably(claim, [json.dumps({"format": 1, "plan": self.plan_id}).encode()])
+                _write_durably(claim, [words])
             found = json.loads(claim.read_text(encoding="utf-8")).get("plan")
         except (OSError, ValueError, AttributeError) as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritten(self.folder, error, len(words), kind=StoreError) from error
         if found != self.plan_id:
             raise StoreError(
                 self.folder,
@@ -104,7 +105,7 @@ class BlockStore:
 
         compressed  False for arrays that would shrink little for the time it takes
 
-        Raises StoreError when the disk is full or the folder cannot be written; nothing is left behind then.
+        Raises DiskFullError, StoreError when the folder cannot be written; nothing is left behind then.
         """
         described: list[_Array] = []
         packed: list[bytes] = []
@@ -128,7 +129,8 @@ class BlockStore:
         try:
             _write_durably(self._path(block_id), [head, header, *packed])
         except OSError as error:
-            raise _unwritable(self._path(block_id), error, offset + len(header) + len(head)) from error
+            size = offset + len(header) + len(head)
+            raise unwritten(self._path(block_id), error, size, kind=StoreError) from error
 
     def put_failed(self, block_id: str, reason: str) -> None:
         """Records that the block has no answer, and why: it is not done, yet a mosaic can be made without it."""
@@ -291,14 +293,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _unwritable(path: Path, error: Exception, nbytes: int | None = None) -> StoreError:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return StoreError(
-        path,
-        found=reason,
-        wanted="a folder that can be written" if nbytes is None else f"room for {nbytes:,} bytes",
-        remedy="free some space, then resume: finished blocks are kept" if full else "check the folder and its rights",
-    )

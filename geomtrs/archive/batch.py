@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -33,7 +33,7 @@ from geomtrs.job import Start, run_job
 from geomtrs.notebook import listener
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
-from tiling.errors import TilingError
+from tiling.errors import DiskFullError, OutputError, TilingError
 
 if TYPE_CHECKING:
     import geopandas
@@ -129,7 +129,8 @@ def batch(
     options   see SceneOptions and BatchOptions
 
     A scene that fails is named with its reason, the others go on. Raises QueryError for what was asked wrongly,
-    ModelError where the model cannot be had, JobError where another batch lies in the folder.
+    ModelError where the model cannot be had, JobError where another batch lies in the folder, DiskFullError for want of
+    room, which the other scenes would not have either: the same again goes on.
     """
     told: dict[str, Any] = dict(options)
     on_event = on_event or listener("scenes")
@@ -173,8 +174,9 @@ def _ask_all(
             facts = _facts(future.result())
             status = "done"
         except TilingError as error:
-            if isinstance(error, ModelError):  # the same for every scene
-                ledger.set(scene.id, "pending")
+            if isinstance(error, ModelError | DiskFullError):  # the same for every scene
+                with suppress(OutputError):  # no room for this either: found running, it is begun again
+                    ledger.set(scene.id, "pending")
                 raise
             facts = {"reason": str(error)}
         except Exception as error:  # whatever is wrong with one scene, the others are asked
@@ -257,7 +259,7 @@ def _facts(result: ChangeResult) -> dict[str, Any]:
     return {
         "reason": f"{failed} of its blocks failed" if failed else "",
         "polygons": sum(query["polygons"] for query in result.run["queries"]),
-        "area_m2": float(result.polygons["area_m2"].sum()),
+        "area_m2": result.area_m2(),
         "seconds": result.run["timing_s"].get("total"),
     }
 

@@ -13,17 +13,11 @@ from geomtrs.errors import JobError
 from geomtrs.lock import only_one
 from geomtrs.outputs import record
 from geomtrs.state import hidden
-from tiling.errors import OutputError
 
 
 @contextmanager
 def only_batch(folder: Path) -> Iterator[None]:
     """The folder is there and no other batch works in it."""
-    try:
-        hidden(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        found = str(error.strerror or error)
-        raise OutputError(folder, found=found, wanted="a folder to write to", remedy="choose another --out") from error
     try:
         with only_one(hidden(folder) / "lock"):
             yield

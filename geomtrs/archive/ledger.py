@@ -20,11 +20,11 @@ import geopandas
 import pandas as pd
 import pyogrio
 import shapely
-from pyogrio.errors import DataSourceError
 
 from geomtrs.archive.scene import Scene
 from geomtrs.errors import JobError
-from tiling.errors import OutputError
+from geomtrs.outputs.vector import UNWRITABLE
+from tiling.room import unwritten
 from tiling.store import sync_folder
 
 NAME = "ledger.gpkg"
@@ -34,6 +34,8 @@ Status = Literal["pending", "running", "done", "failed", "skipped"]
 # How long a change waits for somebody who reads, e.g. a GIS that draws the layer.
 _WAIT_S = 60.0
 _LAYER = "scenes"
+_EMPTY_BYTES, _ROW_BYTES = 120_000, 2_000  # measured, rounded up
+_CHANGE_BYTES = 64 * 1024  # the pages of one change, in the journal and in the file
 # Version 1.2: QGIS 3.22 warns of the 1.4 that GDAL writes by itself.
 _OPTIONS = {
     "dataset_options": {"VERSION": "1.2"},
@@ -74,7 +76,7 @@ class Ledger:
         self._database.close()
 
     def set(self, scene_id: str, status: Status, reason: str = "", **facts: float | None) -> None:
-        """The state of one scene, on disk when this returns. Raises OutputError where that cannot be."""
+        """The state of one scene, on disk when this returns. Raises OutputError where it is not, and is as before."""
         values = {"status": status, "reason": reason, "polygons": None, "area_m2": None, "seconds": None, **facts}
         columns = ", ".join(f'"{name}" = ?' for name in values)
         try:
@@ -83,8 +85,8 @@ class Ledger:
                 words = f"UPDATE {_LAYER} SET {columns} WHERE scene_id = ?"
                 self._database.execute(words, (*values.values(), scene_id))
         except sqlite3.Error as error:
-            remedy = "free some space, close what has it open, then run the same again"
-            raise OutputError(self.path, found=str(error), wanted="a change written", remedy=remedy) from error
+            remedy = "close what has it open, then run the same again"
+            raise unwritten(self.path, error, _CHANGE_BYTES, remedy=remedy) from error
 
     def statuses(self) -> dict[str, str]:
         """The state of every scene by its name."""
@@ -101,13 +103,13 @@ def create(path: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fre
 
     asked  what decides the answers, JSON-able
 
-    Raises OutputError where it cannot be written.
+    Raises OutputError where it cannot be written, DiskFullError for want of room.
     """
     temporary = path.with_name(f".ledger.{os.getpid()}-{secrets.token_hex(4)}.gpkg")
     for left in path.parent.glob(".ledger.*.gpkg*"):  # by a batch that was killed here
         left.unlink(missing_ok=True)
     try:
-        add(temporary, scenes)
+        _append(temporary, scenes)
         words = json.dumps(asked, ensure_ascii=False)
         told = pd.DataFrame({"format": [FORMAT], "asked": [words], "fresh": [int(fresh)]})
         pyogrio.write_dataframe(told, temporary, layer="batch", driver="GPKG", append=True, use_arrow=True)
@@ -117,18 +119,23 @@ def create(path: Path, asked: Mapping[str, Any], scenes: Sequence[Scene], *, fre
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         temporary.replace(path)
         sync_folder(path.parent)
-    except (OSError, sqlite3.Error, DataSourceError) as error:
-        raise OutputError(
-            path, found=str(error), wanted="a ledger written", remedy="free some space, or choose another --out"
-        ) from error
+    except UNWRITABLE as error:
+        raise unwritten(path, error, _EMPTY_BYTES + _ROW_BYTES * len(scenes)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def add(path: Path, scenes: Sequence[Scene]) -> None:
-    """Scenes as new rows. No spatial index: its triggers need GDAL's functions at every change of a row."""
-    if not scenes and path.exists():
-        return
+    """Scenes as new rows of a ledger that is there. Raises OutputError, DiskFullError for want of room."""
+    try:
+        if scenes:
+            _append(path, scenes)
+    except UNWRITABLE as error:
+        raise unwritten(path, error, _ROW_BYTES * len(scenes)) from error
+
+
+def _append(path: Path, scenes: Sequence[Scene]) -> None:
+    """No spatial index: its triggers need GDAL's functions at every change of a row."""
     records = [
         {
             **dict.fromkeys(_FIELDS),

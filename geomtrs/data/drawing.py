@@ -202,7 +202,7 @@ def _paint_road(canvas: Canvas, road: Road) -> None:
         verge = _frayed(canvas, patch, verge, 0.2 if road.paved else 0.6)  # pavements are laid, tracks are worn
         colour = np.array(canvas.climate.concrete if road.paved else canvas.climate.sand, np.float32)
         if road.paved:
-            colour = (colour + np.array(canvas.climate.asphalt, np.float32)) / 2  # as dirty as the road beside it
+            colour = (colour + np.array(canvas.climate.asphalt, np.float32)) * np.float32(0.5)  # as dirty as the road
         np.copyto(canvas.rgb[patch.at], colour * grain[:, :, None], where=verge[:, :, None])
         canvas.labels[patch.at][verge] = CLASSES["other"]
     strip = _along(patch, line, road.width_m / canvas.gsd_m)

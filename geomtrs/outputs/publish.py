@@ -6,7 +6,6 @@ Everything that fits in memory (PNG, JSON) goes through here; COGs and vector la
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tiling.errors import OutputError
+from tiling.room import unwritten
 from tiling.store import sync_folder
 
 # What this module, the vector layers and the COGs are called until they are whole: each name has its process in it.
@@ -24,8 +24,8 @@ _PART = re.compile(r"\..+\.\d+(-[0-9a-f]{8}\..+|\.(working|cog)\.tif.*)")
 def publish(path: Path, content: bytes) -> None:
     """The file holds exactly `content`; a reader sees the old file or the new one, never a part.
 
-    Written beside the target, flushed to disk, read back and compared, then renamed. Raises OutputError when the disk
-    is full, the folder cannot be written or the bytes read back differ; nothing is left behind then.
+    Written beside the target, flushed to disk, read back and compared, then renamed. Raises DiskFullError, OutputError
+    when the folder cannot be written or the bytes read back differ; nothing is left behind then.
     """
     temporary = path.with_name(f".{path.name[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
@@ -46,7 +46,7 @@ def publish(path: Path, content: bytes) -> None:
     except OutputError:
         raise
     except OSError as error:
-        raise _refused(path, len(content), error) from error
+        raise unwritten(path, error, len(content)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -65,13 +65,3 @@ def json_bytes(document: Mapping[str, object]) -> bytes:
     Raises ValueError for NaN and infinities, which JSON does not know.
     """
     return (json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _refused(path: Path, size: int, error: OSError) -> OutputError:
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    return OutputError(
-        path,
-        found=error.strerror or str(error),
-        wanted=f"{size} bytes written",
-        remedy="free some space or choose another --out" if full else "choose a folder that can be written",
-    )

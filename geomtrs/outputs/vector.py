@@ -27,10 +27,11 @@ from geomtrs.outputs.holes import fill_holes
 from geomtrs.outputs.shape import Shaping, moved, shaped
 from tiling.errors import OutputError
 from tiling.ground import aoi_px
+from tiling.room import unwritten
 from tiling.store import sync_folder
 from tiling.vectorize import Polygons
 
-__all__ = ["FIELDS", "FORMATS", "Format", "TableSettings", "measure", "reshaped", "table", "write"]
+__all__ = ["FIELDS", "FORMATS", "UNWRITABLE", "Format", "TableSettings", "measure", "reshaped", "table", "write"]
 
 Format = Literal["gpkg", "shp", "parquet", "fgb", "geojson"]
 FORMATS: tuple[Format, ...] = ("gpkg", "shp", "parquet", "fgb", "geojson")
@@ -53,7 +54,7 @@ FIELDS: Mapping[str, str] = {
 
 # What a GIS keeps beside a file that it has open; left behind, it would be taken for that of the new one.
 _COMPANIONS = {".shp": (".prj", ".qix", ".sbn", ".sbx"), ".gpkg": (".gpkg-wal", ".gpkg-shm")}
-_UNWRITABLE = (
+UNWRITABLE = (
     OSError,
     sqlite3.Error,
     pyarrow.ArrowException,
@@ -151,7 +152,8 @@ def write(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], sentences: M
     sentences  layer name → sentence, for the styles
 
     Written under a temporary name, closed, re-opened and compared with the tables, flushed, renamed. Raises OutputError
-    where that fails, where a shapefile would pass 2 GB, and for a GeoJSON without a place on the ground.
+    where that fails (DiskFullError for want of room), where a shapefile would pass 2 GB, and for a GeoJSON without a
+    place on the ground.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
@@ -164,18 +166,17 @@ def write(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], sentences: M
         _publish(temporary, path)
     except OutputError:
         raise
-    except _UNWRITABLE as error:
-        size = sum(formats.shp_bytes(frame) for frame in layers.values())
-        raise OutputError(
-            path,
-            found=str(error) or type(error).__name__,
-            wanted=f"about {size:,} bytes written",
-            remedy="free some space, or choose another folder (--out)",
-        ) from error
+    except UNWRITABLE as error:
+        raise unwritten(path, error, sum(_bytes_needed(frame) for frame in layers.values())) from error
     finally:
         for left in _files(temporary):
             left.unlink(missing_ok=True)
     return notes
+
+
+def _bytes_needed(frame: geopandas.GeoDataFrame) -> int:
+    """At least what a layer takes in any format: a GeoPackage begins at 100 kB."""
+    return formats.shp_bytes(frame) * 3 // 2 + 150_000
 
 
 def _write(

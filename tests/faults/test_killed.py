@@ -17,15 +17,15 @@ from random import Random
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from numpy.typing import NDArray
 
 from geomtrs.state import blocks_folder
 from tests.faults import killer
-from tests.tiling.fakes import BoxModel, box_change, noise_source, whole
-from tiling.answer import BlockWorker, TileModel
+from tests.faults.dawdling import dawdling, strip
+from tests.tiling.fakes import BoxModel, box_change, whole
+from tiling.answer import BlockWorker
 from tiling.blend import quantise
+from tiling.cluster import local_cluster
 from tiling.engine import BlockDone, EngineSettings, run
-from tiling.plan import plan
 from tiling.store import BlockStore
 
 log = logging.getLogger(__name__)
@@ -100,33 +100,13 @@ def kill_and_go_on(
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Two worker processes; a nanny replaces each that dies."""
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address="127.0.0.1:0"
-    ) as made:
+    with local_cluster(2, 1) as made:
         yield made
-        time.sleep(1)  # until the scheduler has noticed the last death
-        with Client(made, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)  # a cluster whose nannies are starting workers does not close
 
 
-def dawdling() -> TileModel:
-    """A filter that takes half a second a block, so that workers die at work."""
-    return Dawdler(2)
-
-
-class Dawdler(BoxModel):
-    """See dawdling."""
-
-    def __call__(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The filter's answer, after a while."""
-        time.sleep(0.5)
-        return super().__call__(tiles)
-
-
-@pytest.mark.slow  # Dask's cluster does not always close while a worker is being started again
+@pytest.mark.slow
 def test_a_worker_that_dies_as_the_run_begins_does_not_end_it_e13(tmp_path: Path, cluster: LocalCluster) -> None:
-    source = noise_source(64, 64)
-    made = plan(source.geobox, tile_px=68, halo_px=2, feather_px=0, block_tiles=1)
+    source, made = strip(1)
     with Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(2)
         pid = next(one.pid for one in cluster.workers.values() if one.pid is not None)
@@ -135,14 +115,13 @@ def test_a_worker_that_dies_as_the_run_begins_does_not_end_it_e13(tmp_path: Path
     assert report.computed == len(made.blocks)
 
 
-@pytest.mark.slow  # Dask's cluster does not always close while a worker is being started again
+@pytest.mark.slow
 def test_a_run_outlives_its_workers_e13(tmp_path: Path, cluster: LocalCluster) -> None:
     outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[1.0] * 2), blocks=4)
 
 
 def test_a_block_that_a_dead_worker_left_finished_is_not_answered_again_e13(tmp_path: Path) -> None:
-    source = noise_source(64, 64)
-    made = plan(source.geobox, tile_px=68, halo_px=2, feather_px=0, block_tiles=1)
+    source, made = strip(1)
     model = BoxModel(2)
     worker = BlockWorker(made, source, lambda: model, BlockStore(tmp_path, made.id), batch=1, retries=0)
     worker.answer(made.blocks[0])
@@ -192,8 +171,7 @@ class Reaper(threading.Thread):
 
 def outlive(folder: Path, cluster: LocalCluster, reaper: Reaper, *, blocks: int) -> None:
     """A run whose workers are killed ends, with every block once and each pixel right."""
-    source = noise_source(64, 64 * blocks)
-    made = plan(source.geobox, tile_px=68, halo_px=2, feather_px=0, block_tiles=1)
+    source, made = strip(blocks)
     store = BlockStore(folder, made.id)
     done: list[str] = []
     with Client(cluster, set_as_default=False) as client:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import pytest
 from distributed import Client, LocalCluster
 
 import geomtrs
-from geomtrs import memory
 from geomtrs.archive.batch import SceneEnded
 from geomtrs.archive.ledger import rows
 from geomtrs.outputs.verify import verify
@@ -111,25 +109,3 @@ def test_ctrl_c_with_several_scenes_at_work_leaves_them_pending_g3(tmp_path: Pat
     states = [row.status for row in rows(tmp_path / "out" / "ledger.gpkg")]
     assert set(states) == {"done", "pending"}
     assert geomtrs.batch(tmp_path / "in", **how).counts == {"done": 5}
-
-
-@pytest.mark.slow
-def test_200_scenes_with_two_broken_ones_end_with_198_answers_and_flat_memory_g2(tmp_path: Path) -> None:
-    archive(tmp_path / "in", 200)
-    for name in ("tile7_2023.tif", "tile150_2019.tif"):
-        path = tmp_path / "in" / name
-        path.write_bytes(path.read_bytes()[:2000])  # its header is whole: found as a scene, and fails when it is read
-    held: list[int] = []
-    result = geomtrs.batch(
-        tmp_path / "in",
-        query=SENTENCE,
-        model="differencing",
-        out=tmp_path / "out",
-        on_event=lambda event: held.append(memory.now()) if isinstance(event, SceneEnded) else None,
-    )
-    assert result.exit_code == 3
-    assert result.counts == {"done": 198, "failed": 2}
-    assert {row.scene.id for row in result.rows if row.status == "failed"} == {"tile7_2019-2023", "tile150_2019-2023"}
-    assert all(row.polygons == 1 for row in result.rows if row.status == "done")
-    assert len(result.polygons) == 198
-    assert statistics.median(held[-20:]) < 1.1 * statistics.median(held[20:40])

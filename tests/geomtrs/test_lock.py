@@ -127,3 +127,15 @@ def test_without_locks_of_the_file_system_another_host_is_believed(
     path.write_text(json.dumps({"pid": 1, "host": "elsewhere", "started": 0}))
     with pytest.raises(JobError, match="on elsewhere"), only_one(path):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system keeps the moment itself")
+def test_a_clock_that_is_set_takes_no_lock_from_a_living_process_e6(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_try", lambda descriptor: None)  # where the file system has locks, no clock is asked
+    boot = psutil.boot_time()
+    with only_one(tmp_path / "lock"):
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 3600)  # what setting the clock does to it
+        with pytest.raises(JobError, match=f"process {os.getpid()}"), only_one(tmp_path / "lock"):
+            pass

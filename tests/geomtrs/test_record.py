@@ -116,7 +116,7 @@ def test_e3_a_full_disk_leaves_the_old_file_and_says_what_it_needed(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"No space left on device; wanted 5 bytes written; remedy: free"):
+    with pytest.raises(OutputError, match=r"No space left on device; wanted room for 5 bytes; remedy: free"):
         publish(target, b"newer")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("run.json", b"old")]
 

@@ -381,7 +381,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_full_disk_is_one_error_and_leaves_nothing_behind_e2_e10(suffix: str, tmp_path: Path) -> None:
     frame = table(noise((100, 100), 0.4), UTM, query=SENTENCE, dates=(None, None))
-    with no_file_beyond(20_000), pytest.raises(OutputError, match=rf"changes\.{suffix}: found .* bytes written"):
+    with no_file_beyond(20_000), pytest.raises(OutputError, match=rf"changes\.{suffix}: found "):
         save(tmp_path / f"changes.{suffix}", frame)
     assert list(tmp_path.iterdir()) == []
 

@@ -6,12 +6,13 @@ import pickle
 
 import pytest
 
-from tiling.errors import BlockError, GridError, OutputError, SourceError, StoreError, TilingError
+from tiling.errors import BlockError, DiskFullError, GridError, OutputError, SourceError, StoreError, TilingError
 
 KINDS: list[tuple[type[TilingError], type[Exception]]] = [
     (SourceError, ValueError),
     (GridError, ValueError),
     (StoreError, RuntimeError),
+    (DiskFullError, OSError),
     (BlockError, RuntimeError),
     (OutputError, OSError),
 ]

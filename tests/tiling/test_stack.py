@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -303,13 +304,13 @@ def test_reading_stops_when_nothing_is_left_to_observe(
     paths = [write_raster("a.tif", holed, nodata=0), write_raster("b.tif", scene_pixels)]
     stack = open_stack([[path] for path in paths], QUIET)
     asked: list[str] = []
-    get = OpenFiles.get
+    reading = OpenFiles.reading
 
-    def noted(self: OpenFiles, path: str) -> DatasetReader:
+    def noted(self: OpenFiles, path: str, read: Callable[[DatasetReader], object]) -> object:
         asked.append(path)
-        return get(self, path)
+        return reading(self, path, read)
 
-    monkeypatch.setattr(OpenFiles, "get", noted)
+    monkeypatch.setattr(OpenFiles, "reading", noted)
     stack.read(Window(0, 0, 96, 32))
     assert set(asked) == {paths[0]}
 
