@@ -18,8 +18,8 @@ from geomtrs.craft.verify import RuleVerifier
 from geomtrs.models.base import ChangeModel
 from geomtrs.query import Query
 
-SEEN = 0.05  # mean probability over a patch that counts as seen: a small model is shy of what it is rarely wrong about
-MOSTLY = 0.9  # of a mask in patches that are seen
+FAINT = 0.05  # mean probability over a mask that may be right: a small model is shy of what it is seldom wrong about
+SEEN, MOSTLY = 0.3, 0.9  # mean probability over a patch that is seen, and so much of a mask is in such patches
 TIMES = 1.5  # as likely within a mask as in the ring around it, or the mask lies aside
 NEAR_PX, FAR_PX = 2, 8  # the ring
 RIM, RIM_PX, CORE_PX = 0.35, 3, 7  # as likely along the edge of a mask as in its middle, or the mask is too large
@@ -40,18 +40,19 @@ class SecondLook:
         if pair.labels is not None or not candidate.mask.any():
             return checks
         query = Query(candidate.finding.sentence, whole=True)
-        return *checks, seen(self._sight.probability(pair, query), candidate.mask, candidate.known)
+        return *checks, seen(self._sight.probability(pair, query), candidate.mask, candidate.known, plainly=False)
 
     def sentence(self, pair: Pair, phrased: Phrased, others: Sequence[Phrased]) -> tuple[Check, ...]:
         """The model is asked without rank, size, number and place, which say which patches are meant."""
         checks = self._rules.sentence(pair, phrased, others)
         if not phrased.mask.any():
             return checks
-        return *checks, seen(self._sight.probability(pair, Query(phrased.sentence)), phrased.mask, phrased.known)
+        probability = self._sight.probability(pair, Query(phrased.sentence))
+        return *checks, seen(probability, phrased.mask, phrased.known, plainly=True)
 
 
-def seen(probability: NDArray[np.float32], mask: Bool, known: Bool) -> Check:
-    """The model sees nearly every patch of the mask, sees it more than what is around, and sees it up to its edge."""
+def seen(probability: NDArray[np.float32], mask: Bool, known: Bool, *, plainly: bool) -> Check:
+    """The model sees the mask more than what is around it, and up to its edge; plainly: it sees nearly every patch."""
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())[1:]
     means = np.asarray(ndimage.mean(probability, labels, range(1, count + 1)))
@@ -62,7 +63,8 @@ def seen(probability: NDArray[np.float32], mask: Bool, known: Bool) -> Check:
     rim, core = (ndimage.binary_erosion(mask, iterations=px, border_value=1) for px in (RIM_PX, CORE_PX))
     edge = float(probability[mask & ~rim].mean()) if core.any() and not rim.all() else inside
     middle = float(probability[core].mean()) if core.any() else inside
-    fits = share >= MOSTLY and inside >= TIMES * around and edge >= RIM * middle
+    enough = share >= MOSTLY if plainly else inside >= FAINT
+    fits = enough and inside >= TIMES * around and edge >= RIM * middle
     return Check(
         "seen",
         fits,

@@ -23,7 +23,7 @@ from geomtrs.data.predicate import holds
 WHOLE = 0.9  # of the picture: a mask so large tells of light or season
 DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
-LEAST_PX, LEAST = 32, 1 / 2000  # of a mask that somebody is to look at: pixels, and the share of its picture
+LEAST_PX, LEAST = 32, 1 / 1000  # of a mask that somebody is to look at: pixels, and the share of its picture
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
 WINDOW_PX, SMOOTH_PX = 15, 9  # over which texture is compared, and over which unlikeness is averaged

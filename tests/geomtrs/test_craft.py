@@ -368,12 +368,14 @@ def test_what_a_perceiver_is_shown_has_the_grid_and_the_cell_of_both_dates(pairs
     whole, near = (
         np.asarray(Image.open(io.BytesIO(one))) for one in dict(grid.sheets(pair.before, pair.after))["top-right"]
     )
-    assert whole.shape == near.shape == (480, 2 * grid.SHOWN_PX + grid.GAP_PX, 3)
+    assert whole.shape == (480, 2 * grid.SHOWN_PX + grid.GAP_PX, 3)
+    across = grid.CLOSEST * -(-WIDTH // 3)  # of a cell
+    assert near.shape == (grid.CLOSEST * HEIGHT // 3, 2 * across + grid.GAP_PX, 3)
     lines = grid.with_grid(pair.before)
     edges = [grid.window(cell, lines.shape) for cell in grid.CELLS]
     assert all((lines[rows.start, columns.start] == (255, 230, 0)).all() for rows, columns in edges)
-    assert near[:, : grid.SHOWN_PX].max() < 140  # no building yet
-    assert near[:, grid.SHOWN_PX + grid.GAP_PX :].max() > 200
+    assert near[:, :across].max() < 140  # no building yet
+    assert near[:, across + grid.GAP_PX :].max() > 200
     assert [*grid.sheets(pair.before, pair.after)] == [*grid.sheets(pair.before, pair.after)]
 
 
