@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,10 +24,11 @@ from geomtrs.craft.chat import ChatPerceiver
 from geomtrs.craft.endpoint import Endpoint
 from geomtrs.craft.grid import CELLS
 from geomtrs.craft.judge import RuleJudge
+from geomtrs.craft.look import SecondLook
 from geomtrs.craft.pairs import Listed, list_pairs, read_pair
 from geomtrs.craft.perceive import SENTENCES, LabelPerceiver, noun_of
 from geomtrs.craft.phrase import GrammarPhraser
-from geomtrs.craft.protocols import Candidate, Check, Pair, Phrased, Question, Reply, Segmenter
+from geomtrs.craft.protocols import Candidate, Check, Pair, Phrased, Question, Reply, Segmenter, Verifier
 from geomtrs.craft.refine import refine
 from geomtrs.craft.run import Parts, craft
 from geomtrs.craft.segment import LabelSegmenter, ModelSegmenter
@@ -46,12 +47,12 @@ def no_model(question: Question, call: object) -> str:
     raise AssertionError(question.stage)
 
 
-def chosen(train: Path, sets: list[str], count: int) -> list[Listed]:
+def chosen(train: Path, sets: list[str], count: int, draw: int) -> list[Listed]:
     """Val pairs of some sets, as many of each."""
     out = []
     for name in sets:
         some = [one for one in list_pairs(train / name) if one.facts.get("split") == "val"]
-        order = np.random.default_rng(0).permutation(len(some))[: count // len(sets)]
+        order = np.random.default_rng(draw).permutation(len(some))[: count // len(sets)]
         out += [some[i] for i in sorted(order)]
     return out
 
@@ -86,15 +87,19 @@ def passes(checks: tuple[Check, ...]) -> bool:
     return all(check.passed for check in checks)
 
 
-def injected(pairs: list[Pair]) -> dict[str, tuple[int, int, int, int]]:
-    """By kind of error: refused and tried with labels, refused and tried by the pictures alone; "true" stands first."""
-    counts: dict[str, list[int]] = {"true": [0, 0, 0, 0]}
+def injected(pairs: list[Pair], looks: Verifier | None) -> dict[str, list[int]]:
+    """By kind of error: refused and tried with labels, by the pictures alone, and by what a model sees in them as well;
+    "true" stands first.
+    """
+    counts: dict[str, list[int]] = {"true": [0] * 6}
 
     def look(kind: str, pair: Pair, candidate: Candidate) -> None:
-        row = counts.setdefault(kind, [0, 0, 0, 0])
-        for place, seen in ((0, pair), (2, replace(pair, labels=None))):
-            row[place] += not passes(RULES.candidate(seen, candidate, []))
-            row[place + 1] += 1
+        row = counts.setdefault(kind, [0] * 6)
+        blind = replace(pair, labels=None)
+        for place, verifier, seen in ((0, RULES, pair), (2, RULES, blind), (4, looks, blind)):
+            if verifier is not None:
+                row[place] += not passes(verifier.candidate(seen, candidate, []))
+                row[place + 1] += 1
 
     for pair in pairs:
         true = [LabelSegmenter().segment(pair, one) for one in LabelPerceiver().perceive(pair, no_model)]
@@ -105,10 +110,10 @@ def injected(pairs: list[Pair]) -> dict[str, tuple[int, int, int, int]]:
             labels, count = ndimage.label(one.mask)
             if count > 1 and pair.labels is not None:
                 said = Phrased(0, one.finding.kind, one.finding.sentence, "direction", labels == 1, one.known)
-                row = counts.setdefault("sentence that fits two", [0, 0, 0, 0])
+                row = counts.setdefault("sentence that fits two", [0] * 6)
                 row[0] += not passes(RULES.sentence(pair, said, []))
                 row[1] += 1
-    return {kind: (row[0], row[1], row[2], row[3]) for kind, row in counts.items()}
+    return counts
 
 
 def closed_loop(pairs: list[Pair], segmenter: Segmenter) -> dict[str, float]:
@@ -166,14 +171,16 @@ class Late(BaseHTTPRequestHandler):
 def chat_overhead(source: Path, limit: int) -> tuple[int, float, float]:
     """Calls, the share of a call's 200 ms that is spent beside it with 8 pairs at once, and a core's ms for a call."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Late)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    process = multiprocessing.get_context("fork").Process(target=server.serve_forever, args=(0.01,), daemon=True)
+    process.start()  # a process of its own: its work is not ours
     speaker = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "late")
     parts = Parts(ChatPerceiver(speaker), ModelSegmenter(Differencing()), RULES, GrammarPhraser())
     with tempfile.TemporaryDirectory() as folder:
         begun, busy = time.perf_counter(), time.process_time()
         calls = craft(source, Path(folder) / "out", parts, limit=limit, at_once=AT_ONCE)["calls"]["made"]
         seconds, busy = time.perf_counter() - begun, time.process_time() - busy
-    server.shutdown()
+    process.terminate()
+    process.join()
     server.server_close()
     return calls, seconds * AT_ONCE / calls / LATE_S - 1, 1000 * busy / calls
 
@@ -209,13 +216,18 @@ def main() -> None:
     parser.add_argument("--sets", default="levir_cd,gz_cd,cd_figures,urban_trees_ca")
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--without", choices=["nano"], default=None)
+    parser.add_argument("--spoiled-only", action="store_true")
+    parser.add_argument("--draw", type=int, default=0, help="which val pairs")
     asked = parser.parse_args()
     names = asked.sets.split(",")
-    pairs = [read_pair(one) for one in chosen(asked.train, names, asked.pairs)]
-    print("| error | refused, by labels | refused, by the pictures alone |\n|---|---:|---:|")
-    for kind, (with_, of, without, of_) in injected(pairs).items():
-        blind = f"{without / of_:.0%} of {of_}" if of_ else "-"
-        print(f"| {kind} | {with_ / of:.0%} of {of} | {blind} |", flush=True)
+    pairs = [read_pair(one) for one in chosen(asked.train, names, asked.pairs, asked.draw)]
+    looks = None if asked.without == "nano" else SecondLook(catalog.load("nano"))
+    print("| error | refused, by labels | by the pictures alone | and by what nano sees |\n|---|---:|---:|---:|")
+    for kind, row in injected(pairs, looks).items():
+        told = [f"{row[i] / row[i + 1]:.0%} of {row[i + 1]}" if row[i + 1] else "-" for i in (0, 2, 4)]
+        print(f"| {kind} | {' | '.join(told)} |", flush=True)
+    if asked.spoiled_only:
+        return
     if asked.without != "nano":
         for name in names[:2]:
             some = [pair for pair in pairs if pair.id.startswith(f"{name}/")]

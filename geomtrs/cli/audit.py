@@ -61,12 +61,13 @@ def audit(
 
 def _open(folder: Path, sample: int | None, seed: int) -> Audited:
     from geomtrs.craft.ledger import NAME
-    from geomtrs.outputs.record import NAME as RECORD
 
-    if (folder / NAME).is_file():
+    if (folder / NAME).is_file():  # without what reads vectors and rasters, which takes longer than all else here
         from geomtrs.craft.audit.items import TripletSet
 
         return TripletSet(folder, sample=sample, seed=seed)
+    from geomtrs.outputs.record import NAME as RECORD
+
     if not (folder / RECORD).is_file():
         raise JobError(
             folder, found=f"neither {NAME} nor {RECORD}", wanted="a crafted set, or the outputs of a run",

@@ -13,7 +13,7 @@ import typer
 from geomtrs.errors import QueryError
 
 if TYPE_CHECKING:
-    from geomtrs.craft.protocols import Judge, Perceiver, Phraser, Segmenter, Speaker
+    from geomtrs.craft.protocols import Judge, Perceiver, Phraser, Segmenter, Speaker, Verifier
     from geomtrs.craft.run import Parts
 
 app = typer.Typer(help="A training set of one's own: pairs in, sentences with masks out.", no_args_is_help=True)
@@ -63,6 +63,15 @@ def run(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder of the segmenter.", rich_help_panel=_WHO)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_WHO)] = "auto",
+    second_look: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A change model that has to see every sentence in the pictures, such as nano; what it does not see "
+            "goes to the audit desk.",
+            rich_help_panel=_WHO,
+        ),
+    ] = None,
     chat: Annotated[
         str | None,
         typer.Option(
@@ -107,7 +116,7 @@ def run(
 
     [bold]geomtrs craft run pairs/ -o crafted/ --chat http://127.0.0.1:11434/v1 --chat-model qwen2.5vl[/bold]
     """
-    from geomtrs.craft.ledger import Budget
+    from geomtrs.craft.calls import Budget
     from geomtrs.craft.rasters import Sources
     from geomtrs.craft.run import craft
 
@@ -124,7 +133,7 @@ def run(
         )
     does = frozenset(one.strip() for one in chat_does.split(",")) if speaker is not None else frozenset()
     cuts = _segmenter(segmenter or ("nano" if query or "perceive" in does else "labels"), weights, device)
-    parts = _parts(speaker, does, query or [], cuts, per_pair=per_pair, rounds=rounds)
+    parts = _parts(speaker, does, query or [], cuts, _verifier(second_look, cuts, device), per_pair, rounds)
 
     def progress(over: int, of: int, last: str) -> None:
         if not quiet:
@@ -198,14 +207,19 @@ def take(
 
 
 def _parts(
-    speaker: Speaker | None, does: frozenset[str], query: list[str], cuts: Segmenter, *, per_pair: int, rounds: int
+    speaker: Speaker | None,
+    does: frozenset[str],
+    query: list[str],
+    cuts: Segmenter,
+    verifier: Verifier,
+    per_pair: int,
+    rounds: int,
 ) -> Parts:
     from geomtrs.craft.chat import ChatPerceiver
     from geomtrs.craft.judge import ChatJudge, RuleJudge
     from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
     from geomtrs.craft.phrase import ChatPhraser, GrammarPhraser
     from geomtrs.craft.run import Parts
-    from geomtrs.craft.verify import RuleVerifier
     from geomtrs.query import Query
 
     if does - _ABLE:
@@ -219,7 +233,7 @@ def _parts(
         finds = ChatPerceiver(speaker) if "perceive" in does else finds
         words = ChatPhraser(speaker, GrammarPhraser(per_pair)) if "phrase" in does else words
         judge = ChatJudge(speaker) if "judge" in does else judge
-    return Parts(finds, cuts, RuleVerifier(), words, judge, rounds)
+    return Parts(finds, cuts, verifier, words, judge, rounds)
 
 
 def _local(folder: Path, device: str) -> Speaker:
@@ -257,6 +271,20 @@ def _segmenter(name: str, weights: Path | None, device: str) -> Segmenter:
     return ModelSegmenter(load(name, weights=weights, device=device))
 
 
+def _verifier(model: str | None, cuts: Segmenter, device: str) -> Verifier:
+    from geomtrs.craft.verify import RuleVerifier
+
+    if model is None:
+        return RuleVerifier()
+    from geomtrs.craft.look import SecondLook
+    from geomtrs.evaluation.evaluate import load
+
+    looks = SecondLook(load(model, device=device))
+    if looks.sight == cuts.name:
+        raise _asked_wrongly("--second-look", f"{model}, which cuts out the masks", "another model", "choose another")
+    return looks
+
+
 def _asked_wrongly(option: str, found: str, wanted: str, remedy: str) -> QueryError:
     return QueryError(option, found=found, wanted=wanted, remedy=remedy)
 
@@ -268,6 +296,8 @@ def _tell(folder: Path, counts: Mapping[str, Any]) -> None:
         print(f"  {name.replace('_', ' '):13} {told or 'none'}")
     if counts["calls"]["made"]:
         print("  {0:13} {made:,}, {tokens_in:,} tokens in, {tokens_out:,} out".format("calls", **counts["calls"]))
+    if counts["calls"]["unanswered"]:
+        print(f"  {'':13} {counts['calls']['unanswered']:,} more sent whose answer is not here: under way, or cut off")
     for pair, reason in list(counts["failed"].items())[:SHOWN]:
         print(f"    {pair}: {reason}")
     if len(counts["failed"]) > SHOWN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import http.client
 import ipaddress
 import json
@@ -80,15 +81,15 @@ class Endpoint:
         """The model's answer. Raises CraftError once the server was busy, broken or mute too often for this question,
         and StoppedError where it will take no other either: out of reach, or a key, model or address it refuses.
         """
-        document = self._document(question, schema)
+        body = json.dumps(self._document(question, schema)).encode()
         reason = ""
         for attempt in range(ATTEMPTS):
             wait_s = 0.5 * 2**attempt
             try:
-                status, after, body = self._exchange(json.dumps(document).encode())
+                status, after, said = self._exchange(body)
                 if status == 200:
-                    return self._reply(body)
-                reason = f"status {status}: {self._shown(body)}"
+                    return self._reply(said)
+                reason = f"status {status}: {self._shown(said)}"
                 if status in REFUSALS:
                     raise self._stopped(reason)
                 if status not in (408, 425, 429) and status < 500:
@@ -142,7 +143,9 @@ class Endpoint:
                     self.url, found=f"{self.host} on another machine", wanted="this machine",
                     remedy="name it by its number, 127.0.0.1",
                 )  # fmt: skip
-            headers = {"Content-Type": "application/json"}
+            # The same for the same request, also by a later run: a server that heeds it does not charge for it twice.
+            same = hashlib.blake2b(body, digest_size=16).hexdigest()
+            headers = {"Content-Type": "application/json", "Idempotency-Key": same}
             if self.key is not None:
                 headers["Authorization"] = f"Bearer {self.key}"
             connection.request("POST", f"{parts.path.rstrip('/')}/chat/completions", body, headers)

@@ -29,6 +29,8 @@ from geomtrs.craft.audit.agreement import Reviewed, review
 from geomtrs.craft.audit.decisions import mended_mask
 from geomtrs.craft.audit.items import thing_of
 from geomtrs.craft.codes import brush_rle, coco_rle
+from geomtrs.craft.croissant import NAME as CROISSANT
+from geomtrs.craft.croissant import croissant
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
 from geomtrs.craft.pairs import file_hash
 from geomtrs.craft.protocols import KINDS, Bool, Ground
@@ -106,6 +108,9 @@ def export(
         _placed(_table(crafted), crafted).to_parquet(temporary / "triplets.parquet", index=False)
         sheet = _datasheet(crafted, asked, refused=len(refused), licence=licence)
         (temporary / "datasheet.md").write_text(sheet, encoding="utf-8")
+        told = f"{len(triplets)} sentences about what changed between two pictures of a place, each with its mask."
+        described = croissant(temporary, name=folder.resolve().name, description=told, licence=licence)
+        (temporary / CROISSANT).write_bytes(json_bytes(described))
         if out.exists():
             out.rmdir()
         temporary.rename(out.absolute())

@@ -25,6 +25,7 @@ CELLS = (
 SIDE = 3
 HELD, TOGETHER = 0.1, 0.9  # a cell is named when it holds so much of a mask, and the fullest until they hold so much
 SHOWN_PX = 640  # the longer side of a picture that is shown
+CLOSEST = 4  # times that a cell is enlarged, at most: beyond it nothing more is seen, at more tokens and more time
 GAP_PX = 8
 _LINE, _PAPER = (255, 230, 0), (32, 32, 32)
 
@@ -82,9 +83,15 @@ def with_grid(picture: NDArray[np.uint8], *, longest_px: int = SHOWN_PX) -> NDAr
     return np.asarray(image)
 
 
-def enlarged(picture: NDArray[np.uint8], cell: str, *, longest_px: int = SHOWN_PX) -> NDArray[np.uint8]:
-    """One cell alone, as large as the whole picture is shown."""
-    return _shown(np.ascontiguousarray(picture[window(cell, picture.shape)]), longest_px)
+def near(before: NDArray[np.uint8], after: NDArray[np.uint8], cell: str) -> Image.Image:
+    """One cell of both dates side by side, as large as the whole is shown, and enlarged CLOSEST times at most."""
+    cut = window(cell, before.shape)
+    cells = [Image.fromarray(np.ascontiguousarray(date[cut])) for date in (before, after)]
+    size = _size(cells[0].height, cells[0].width, min(SHOWN_PX, CLOSEST * max(cells[0].size)))
+    sheet = Image.new("RGB", (2 * size[0] + GAP_PX, size[1]), _PAPER)
+    for i, one in enumerate(cells):
+        sheet.paste(one.resize(size, Image.Resampling.BICUBIC), (i * (size[0] + GAP_PX), 0))
+    return sheet
 
 
 def beside(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -109,12 +116,16 @@ def sheets(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Iterator[tupl
     """Each cell with what a perceiver is shown of it, as JPEG: both dates under the grid, the cell of both near."""
     whole = jpeg(beside(with_grid(before), with_grid(after)))
     for cell in CELLS:
-        yield cell, (whole, jpeg(beside(enlarged(before, cell), enlarged(after, cell))))
+        yield cell, (whole, jpeg(near(before, after, cell)))
 
 
 def _shown(picture: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
+    way = Image.Resampling.BICUBIC if longest_px > max(height, width) else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize(_size(height, width, longest_px), way))
+
+
+def _size(height: int, width: int, longest_px: int) -> tuple[int, int]:
+    """Width and height with the longer one as told."""
     scale = longest_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    way = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(picture).resize(size, way))
+    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,8 +1,7 @@
 """ledger.sqlite: every pair, finding, triplet and call of a crafted set, with what proposed it and what judged it.
 
 A pair's findings and triplets come in one transaction, after their masks; an answer of a model comes before it is
-used. Killed anywhere, the file holds what was finished, and the next run asks nothing that was answered. A call whose
-answer had not arrived yet is made again: nobody can know whether it would have come.
+used. Killed anywhere, the file holds what was finished, and the next run asks nothing that was answered.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,19 +18,20 @@ from typing import Any, Literal, Self
 import numpy as np
 from PIL import Image
 
-from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Ground, Pair, Phrased, Question, Reply, StoppedError
+from geomtrs.craft.calls import CALLS, Budget, Calls, Changing
+from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Ground, Pair, Phrased
 from geomtrs.errors import DataError, JobError
 from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import publish
 from tiling.errors import OutputError
 
 NAME, MASKS = "ledger.sqlite", "masks"
-FORMAT = 2
+FORMAT = 3
 Status = Literal["pending", "done", "failed"]
 KEPT, UNCORRECTED = "kept", "uncorrected"  # decisions; people's come later, beside these
 
 _WAIT_S = 60.0
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE craft (format INTEGER, asked TEXT);
 CREATE TABLE pairs (
     id TEXT PRIMARY KEY, position INTEGER, status TEXT, reason TEXT, place TEXT, gsd_m REAL, rows INTEGER,
@@ -43,29 +42,9 @@ CREATE TABLE findings (
 CREATE TABLE triplets (
     id TEXT PRIMARY KEY, pair TEXT REFERENCES pairs, number INTEGER, finding INTEGER, kind TEXT, sentence TEXT,
     wording TEXT, mask TEXT, pixels INTEGER, known REAL, phraser TEXT, verifier TEXT, checks TEXT, decision TEXT);
-CREATE TABLE calls (
-    key TEXT PRIMARY KEY, pair TEXT, stage TEXT, model TEXT, turn INTEGER, prompt TEXT, pictures TEXT, answer TEXT,
-    tokens_in INTEGER, tokens_out INTEGER, seconds REAL);
+{CALLS}
 CREATE INDEX triplets_of_pairs ON triplets (pair, number);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What models may be asked over all runs of a set: calls, and money by the price of 1,000 tokens in and out.
-
-    A call's cost is known when it is over, so those under way are counted as the dearest so far: a first batch of calls
-    of `at_once` pairs may pass the limit, nothing after it does by more than one of them costs beyond that.
-    """
-
-    calls: int | None = None
-    cost: float | None = None
-    price_in: float = 0.0
-    price_out: float = 0.0
-
-    def of(self, tokens_in: float, tokens_out: float) -> float:
-        """What so many tokens cost."""
-        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +97,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         """Open the ledger in a folder. Raises JobError where there is none that reads."""
         self.folder, self.path = folder, folder / NAME
-        self._lock, self._under_way = threading.Lock(), 0  # calls that are not answered yet
+        self._lock = threading.Lock()
         if not self.path.is_file():
             raise JobError(folder, found=f"no {NAME}", wanted="a crafted set", remedy="check the path")
         self._database = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
@@ -133,6 +112,7 @@ class Ledger:
                 self.path, found=f"no ledger that reads ({error})", wanted="that of a crafted set",
                 remedy="name another folder",
             ) from error  # fmt: skip
+        self._calls = Calls(self._database, self._lock, self.path)
 
     @classmethod
     def create(cls, folder: Path, asked: Mapping[str, Any]) -> Self:
@@ -222,52 +202,7 @@ class Ledger:
 
     def asking(self, pair: str, *, budget: Budget) -> Ask:
         """How a stage asks about a pair; beyond the budget StoppedError."""
-
-        def ask(question: Question, call: Callable[[], Reply]) -> str:
-            told = (pair, question.stage, question.model, question.turn, question.prompt, *question.hashes)
-            key = hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
-            found = self._rows("SELECT answer FROM calls WHERE key = ?", key)
-            if found:
-                return str(found[0][0])
-            self._reserve(budget)
-            try:
-                return self._call(key, told[:4], question, call)
-            finally:
-                with self._lock:
-                    self._under_way -= 1
-
-        return ask
-
-    def _reserve(self, budget: Budget) -> None:
-        """One more call is under way, unless that may make more than the budget with those that were answered."""
-        spent = "SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0) FROM calls"
-        dearest = "SELECT coalesce(max(tokens_in * ? + tokens_out * ?), 0) / 1000 FROM calls"
-        with self._lock:
-            made, *tokens = self._database.execute(spent).fetchone()
-            if budget.calls is not None and made + self._under_way >= budget.calls:
-                raise self._over(f"{made} calls made", f"no more than {budget.calls}", "--max-calls")
-            if budget.cost is not None:
-                (most,) = self._database.execute(dearest, (budget.price_in, budget.price_out)).fetchone()
-                cost = budget.of(*tokens)
-                if cost + (self._under_way + 1) * most > budget.cost:
-                    raise self._over(f"{cost:.4g} spent, a call up to {most:.2g}", f"≤ {budget.cost:g}", "--max-cost")
-            self._under_way += 1
-
-    def _over(self, found: str, wanted: str, option: str) -> StoppedError:
-        return StoppedError(
-            self.folder, found=found, wanted=wanted, remedy=f"run the same again with a larger {option}"
-        )
-
-    def _call(self, key: str, told: tuple[object, ...], question: Question, call: Callable[[], Reply]) -> str:
-        begun = time.perf_counter()
-        reply = call()
-        row = (
-            key, *told, question.prompt, json.dumps(question.hashes), reply.text, reply.tokens_in, reply.tokens_out,
-            time.perf_counter() - begun,
-        )  # fmt: skip
-        with self._changing():
-            self._database.execute(f"INSERT OR REPLACE INTO calls VALUES ({_marks(11)})", row)
-        return reply.text
+        return self._calls.asking(pair, budget=budget)
 
     def triplets(self, decision: str = KEPT) -> list[Triplet]:
         """Those with that decision, pair by pair in the order of their ids, then in that of their sentences."""
@@ -292,7 +227,6 @@ class Ledger:
             for check in json.loads(checks):
                 if not check["passed"]:
                     failed[check["rule"]] = failed.get(check["rule"], 0) + 1
-        calls = self._rows("SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0) FROM calls")[0]
         grouped = "SELECT {0}, count(*) FROM {1} GROUP BY {0} ORDER BY 2 DESC, 1"
         return {
             "pairs": dict(self._rows(grouped.format("status", "pairs"))),
@@ -300,7 +234,7 @@ class Ledger:
             "triplets": dict(self._rows(grouped.format("decision", "triplets"))),
             "kinds": dict(self._rows("SELECT kind, count(*) FROM triplets WHERE decision = ? GROUP BY kind", KEPT)),
             "failed_rules": failed,
-            "calls": {"made": calls[0], "tokens_in": calls[1], "tokens_out": calls[2]},
+            "calls": self._calls.counts(),
             "failed": dict(self._rows("SELECT id, reason FROM pairs WHERE status = 'failed' ORDER BY position")),
         }
 
@@ -308,37 +242,8 @@ class Ledger:
         with self._lock:
             return self._database.execute(words, values).fetchall()
 
-    def _changing(self) -> _Changing:
-        return _Changing(self._database, self._lock, self.path)
-
-
-class _Changing:
-    """One transaction, by one thread at a time; taken back where it fails."""
-
-    def __init__(self, database: sqlite3.Connection, lock: threading.Lock, path: Path) -> None:
-        self._database, self._lock, self._path = database, lock, path
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            self._lock.release()
-            raise self._refusal(error) from error
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        try:
-            self._database.execute("COMMIT" if error is None else "ROLLBACK")
-        except sqlite3.Error as fault:
-            raise self._refusal(fault) from fault
-        finally:
-            self._lock.release()
-        if isinstance(error, sqlite3.Error):
-            raise self._refusal(error) from error
-
-    def _refusal(self, error: sqlite3.Error) -> OutputError:
-        remedy = "free some space, close what has it open, then run the same again"
-        return OutputError(self._path, found=str(error), wanted="a change written", remedy=remedy)
+    def _changing(self) -> Changing:
+        return Changing(self._database, self._lock, self.path)
 
 
 def write_mask(folder: Path, mask: Bool) -> str:

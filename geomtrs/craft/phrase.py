@@ -13,6 +13,7 @@ import numpy as np
 from geomtrs.craft.chat import answered, closed
 from geomtrs.craft.facts import held
 from geomtrs.craft.protocols import KIND_OF, Ask, Candidate, Finding, Pair, Phrased, Question, Speaker, Way
+from geomtrs.data.expressions import unopened
 from geomtrs.data.labels import ANYTHING
 from geomtrs.data.referring import Referring, refer
 
@@ -22,6 +23,7 @@ _PLAIN: Mapping[Way, tuple[str, ...]] = {
     "changed": ("the {noun} that changed", "the changed {noun}"),
     "replaced": ("the {noun} that changed",),
 }
+DRAWS = 4  # of the grammar, until a pair has as many sentences as are wanted
 MOST_WORDS = 25  # of a model's sentence
 PROMPT = """A person looks at two pictures of one place and wants this marked: "{sentence}". Say the same in {count}
 other ways that a person would use, short and plain. Name no other thing, number, size, colour, cause, time or neighbour
@@ -50,15 +52,17 @@ class GrammarPhraser:
         if pair.labels is None:
             return [phrased for number, one in checked.items() for phrased in _plain(number, one, rng)][: self.most]
         labels = pair.labels
-        said = refer(
-            labels.before, labels.after, labels.still, rng=rng, gsd_m=pair.gsd_m, about=labels.about
-        )  # one draw: two sentences of each kind that the labels allow
-        out = []
-        for one in (said[i] for i in rng.permutation(len(said))):
-            number = _about(one, checked)
-            if number is not None and one.kind != "absent" and not one.held_out:
-                out.append(Phrased(number, KIND_OF[one.direction], one.sentence, one.kind, one.mask, one.known))
-        return out[: self.most]
+        out: dict[str, Phrased] = {}
+        for _ in range(DRAWS):  # of two sentences of each kind that the labels allow
+            said = refer(labels.before, labels.after, labels.still, rng=rng, gsd_m=pair.gsd_m, about=labels.about)
+            for one in (said[i] for i in rng.permutation(len(said))):
+                number = _about(one, checked)
+                if number is not None and one.kind != "absent" and not one.held_out:
+                    found = Phrased(number, KIND_OF[one.direction], one.sentence, one.kind, one.mask, one.known)
+                    out.setdefault(unopened(one.sentence.lower()), found)
+            if len(out) >= self.most:
+                break
+        return list(out.values())[: self.most]
 
 
 @dataclass(frozen=True, slots=True)

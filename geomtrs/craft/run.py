@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from geomtrs.craft.calls import Budget
 from geomtrs.craft.judge import RuleJudge
-from geomtrs.craft.ledger import KEPT, NAME, Budget, Crafted, Judged, Ledger
+from geomtrs.craft.ledger import KEPT, NAME, Crafted, Judged, Ledger
 from geomtrs.craft.pairs import list_pairs
 from geomtrs.craft.protocols import (
     Ask,

@@ -20,6 +20,7 @@ from geomtrs.query import Query
 
 LARGEST_PX = 2048  # of a side of a picture that a model is given whole
 STEP = 0.15  # of probability, by which a model is asked for more or for less
+KEPT_PAIRS = 8  # of which a model's features are kept
 ONCE = Prompt()
 
 
@@ -44,39 +45,53 @@ class LabelSegmenter:
         return Candidate(finding, mask, known)
 
 
-class ModelSegmenter:
-    """The mask of a finding is what a change model answers to its sentence, of that the parts in the cells it names."""
+class Sight:
+    """What a change model sees of a pair, looked at whole; safe to ask from several threads."""
 
-    def __init__(self, model: ChangeModel, *, threshold: float = 0.5) -> None:
-        """`threshold` is the probability from which a pixel counts."""
+    def __init__(self, model: ChangeModel) -> None:
+        """`name` tells the model and its weights."""
         self.name = f"{model.name} {model.weights_hash[:12]}"
-        self._model, self._threshold = model, threshold
+        self._model = model
         self._lock = threading.Lock()  # one model, one look at a time
-        self._seen: tuple[str, Features] | None = None  # the pair looked at last, since its findings come in a row
+        self._seen: dict[str, Features] = {}  # the pairs looked at last: those in work, each asked several questions
 
-    def segment(self, pair: Pair, finding: Finding, prompt: Prompt = ONCE) -> Candidate:
-        """For more or less the threshold moves a STEP.
-
-        Raises CraftError for a pair that is too large to be looked at whole.
-        """
+    def probability(self, pair: Pair, query: Query) -> NDArray[np.float32]:
+        """(H, W) in 0 … 1, that the sentence holds at a pixel. Raises CraftError for a pair that is too large."""
         if max(pair.shape) > LARGEST_PX:
             raise CraftError(
                 pair.id, found=f"{pair.shape} rows and columns", wanted=f"at most {LARGEST_PX} of each",
                 remedy="cut the pair into tiles",
             )  # fmt: skip
         with self._lock:
-            prepared = self._model.prepare([Query(finding.sentence, whole=True)])
-            answer = self._model.answer(self._look(pair), prepared)
-        probability = answer.probability[0, 0] * answer.existence[0, 0]
+            answer = self._model.answer(self._look(pair), self._model.prepare([query]))
+        return np.asarray(answer.probability[0, 0] * answer.existence[0, 0], np.float32)
+
+    def _look(self, pair: Pair) -> Features:
+        if pair.digest not in self._seen:
+            dates = np.stack([pair.before, pair.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
+            self._seen[pair.digest] = self._model.features(np.ascontiguousarray(dates))
+            if len(self._seen) > KEPT_PAIRS:
+                del self._seen[next(iter(self._seen))]
+        return self._seen[pair.digest]
+
+
+class ModelSegmenter:
+    """The mask of a finding is what a change model answers to its sentence, of that the parts in the cells it names."""
+
+    def __init__(self, model: ChangeModel, *, threshold: float = 0.5) -> None:
+        """`threshold` is the probability from which a pixel counts."""
+        self._sight, self._threshold = Sight(model), threshold
+        self.name = self._sight.name
+
+    def segment(self, pair: Pair, finding: Finding, prompt: Prompt = ONCE) -> Candidate:
+        """For more or less the threshold moves a STEP.
+
+        Raises CraftError for a pair that is too large to be looked at whole.
+        """
+        probability = self._sight.probability(pair, Query(finding.sentence, whole=True))
         threshold = min(max(self._threshold - STEP * prompt.more, STEP), 1 - STEP / 2)
         mask = in_cells(probability >= threshold, finding.cells)
         return Candidate(finding, mask, np.ones(pair.shape, bool))
-
-    def _look(self, pair: Pair) -> Features:
-        if self._seen is None or self._seen[0] != pair.digest:
-            dates = np.stack([pair.before, pair.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
-            self._seen = pair.digest, self._model.features(np.ascontiguousarray(dates))
-        return self._seen[1]
 
 
 def in_cells(mask: Bool, cells: Sequence[str]) -> Bool:

@@ -16,13 +16,14 @@ from scipy import ndimage
 
 from geomtrs.craft.grid import CELLS, shares
 from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased
+from geomtrs.data.expressions import unopened
 from geomtrs.data.patches import PATCH_PX
 from geomtrs.data.predicate import holds
 
 WHOLE = 0.9  # of the picture: a mask so large tells of light or season
 DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
-LEAST_PX = 32  # of a mask that somebody is to look at
+LEAST_PX, LEAST = 32, 1 / 1000  # of a mask that somebody is to look at: pixels, and the share of its picture
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
 WINDOW_PX, SMOOTH_PX = 15, 9  # over which texture is compared, and over which unlikeness is averaged
@@ -46,8 +47,7 @@ class RuleVerifier:
         """Every rule's word on a sentence."""
         pixels = int(phrased.mask.sum())
         known = float(phrased.known.mean())
-        said = " ".join(phrased.sentence.lower().split())
-        twins = [other for other in others if " ".join(other.sentence.lower().split()) == said]
+        twins = [other for other in others if _bare(other.sentence) == _bare(phrased.sentence)]
         return (
             Check("size", PATCH_PX <= pixels <= WHOLE * phrased.mask.size, f"{pixels} px of {phrased.mask.size}"),
             Check("known", known >= KNOWN, f"{known:.1%} of the picture"),
@@ -86,8 +86,13 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
 def _visible(mask: Bool) -> Check:
     """It is large enough to be seen, and no mere sliver between two outlines that disagree."""
     pixels, solid = int(mask.sum()), int(ndimage.binary_opening(mask, np.ones((3, 3))).sum())
-    told = f"{solid} of {pixels} px are more than two wide"
-    return Check("visible", pixels >= LEAST_PX and 2 * solid >= pixels, told)
+    told = f"{solid} of {pixels} px are more than two wide, of a picture of {mask.size}"
+    return Check("visible", pixels >= max(LEAST_PX, LEAST * mask.size) and 2 * solid >= pixels, told)
+
+
+def _bare(sentence: str) -> str:
+    """What is asked, whatever it opens with: "find the new houses" says no more than "the new houses"."""
+    return unopened(" ".join(sentence.lower().split()))
 
 
 def iou(one: Bool, other: Bool) -> float:

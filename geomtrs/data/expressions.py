@@ -324,3 +324,8 @@ def _written(thing: str, direction: Direction) -> Iterator[tuple[str, bool]]:
 def spoken(text: str, opener: int) -> str:
     """The sentence as somebody would ask it: `opener` picks one of the openings, many of them empty."""
     return text if _OPENED.match(text) else _OPENERS[opener % len(_OPENERS)] + text
+
+
+def unopened(text: str) -> str:
+    """The sentence without an opening, as `spoken` writes them."""
+    return next((text[len(one) :] for one in _OPENERS if one and text.startswith(one)), text)

@@ -25,11 +25,12 @@ from PIL import Image
 
 from geomtrs.cli import main
 from geomtrs.craft import grid
+from geomtrs.craft.calls import Budget
 from geomtrs.craft.chat import ChatPerceiver
 from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.endpoint import Endpoint
 from geomtrs.craft.export import export, split_places
-from geomtrs.craft.ledger import KEPT, UNCORRECTED, Budget, Ledger, Triplet, read_mask
+from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
 from geomtrs.craft.pairs import list_pairs, read_pair, rule_of_classes
 from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
 from geomtrs.craft.phrase import GrammarPhraser
@@ -367,12 +368,14 @@ def test_what_a_perceiver_is_shown_has_the_grid_and_the_cell_of_both_dates(pairs
     whole, near = (
         np.asarray(Image.open(io.BytesIO(one))) for one in dict(grid.sheets(pair.before, pair.after))["top-right"]
     )
-    assert whole.shape == near.shape == (480, 2 * grid.SHOWN_PX + grid.GAP_PX, 3)
+    assert whole.shape == (480, 2 * grid.SHOWN_PX + grid.GAP_PX, 3)
+    across = grid.CLOSEST * -(-WIDTH // 3)  # of a cell
+    assert near.shape == (grid.CLOSEST * HEIGHT // 3, 2 * across + grid.GAP_PX, 3)
     lines = grid.with_grid(pair.before)
     edges = [grid.window(cell, lines.shape) for cell in grid.CELLS]
     assert all((lines[rows.start, columns.start] == (255, 230, 0)).all() for rows, columns in edges)
-    assert near[:, : grid.SHOWN_PX].max() < 140  # no building yet
-    assert near[:, grid.SHOWN_PX + grid.GAP_PX :].max() > 200
+    assert near[:, :across].max() < 140  # no building yet
+    assert near[:, across + grid.GAP_PX :].max() > 200
     assert [*grid.sheets(pair.before, pair.after)] == [*grid.sheets(pair.before, pair.after)]
 
 
@@ -388,6 +391,7 @@ class Stub:
         self.steps, self.always = list(steps), always or {"findings": []}
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.same: list[str | None] = []  # idempotency keys
         self.lock = threading.Lock()
         stub = self
 
@@ -399,6 +403,7 @@ class Stub:
                 with stub.lock:
                     stub.asked.append(json.loads(body))
                     stub.keys.append(self.headers.get("Authorization"))
+                    stub.same.append(self.headers.get("Idempotency-Key"))
                     step = stub.steps.pop(0) if stub.steps else stub.always
                 stub.answer(self, step)
 
@@ -450,7 +455,7 @@ def test_a_chat_model_is_shown_each_cell_and_what_it_names_is_cut_out_k1(plain: 
     with Stub([{}, {}, {"findings": [HOUSE]}]) as stub:
         counts = craft(plain, tmp_path / "out", with_model(seen(stub)), limit=1)
         assert len(stub.asked) == 9
-    assert counts["calls"] == {"made": 9, "tokens_in": 81, "tokens_out": 18}
+    assert counts["calls"] == {"made": 9, "tokens_in": 81, "tokens_out": 18, "unanswered": 0}
     (request, *_) = stub.asked
     text, *pictures = request["messages"][0]["content"]
     assert 'the cell "top-left"' in " ".join(text["text"].split())
@@ -485,6 +490,8 @@ def test_a_server_that_stumbles_is_asked_again(
         counts = craft(plain, tmp_path / "out", with_model(seen(stub, waited, timeout_s=0.3)), limit=1)
         assert counts["pairs"] == {"done": 1}
         assert len(stub.asked) == 9 + len(steps)
+        # What is sent again is sent under the same key; asked anew, with another seed, it is another question.
+        assert len(set(stub.same)) == len({json.dumps(one) for one in stub.asked})
     assert waited == waits
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from geomtrs.craft.calls import Budget
 from geomtrs.craft.chat import ChatPerceiver
-from geomtrs.craft.ledger import Budget
 from geomtrs.craft.local import LocalModel, SamSegmenter
 from geomtrs.craft.pairs import list_pairs, read_pair
 from geomtrs.craft.perceive import SentencePerceiver

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomtrs.craft.calls import Budget
 from geomtrs.craft.facts import held
 from geomtrs.craft.judge import ChatJudge, RuleJudge
-from geomtrs.craft.ledger import KEPT, UNCORRECTED, Budget, Ledger
+from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger
 from geomtrs.craft.pairs import list_pairs, read_pair
 from geomtrs.craft.perceive import LabelPerceiver
 from geomtrs.craft.phrase import ChatPhraser, GrammarPhraser

@@ -1,0 +1,77 @@
+"""A second look: the rules, and a change model that is asked the same of the pictures alone.
+
+Labels may be wrong where the pictures are plain. What a model that learned on other places does not see stays
+uncorrected: it is shown at the audit desk and not exported. It is no judge of masks that it drew itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased, Verifier
+from geomtrs.craft.segment import Sight
+from geomtrs.craft.verify import RuleVerifier
+from geomtrs.models.base import ChangeModel
+from geomtrs.query import Query
+
+FAINT = 0.05  # mean probability over a mask that may be right: a small model is shy of what it is seldom wrong about
+SEEN, MOSTLY = 0.3, 0.9  # mean probability over a patch that is seen, and so much of a mask is in such patches
+TIMES = 1.5  # as likely within a mask as in the ring around it, or the mask lies aside
+NEAR_PX, FAR_PX = 2, 8  # the ring
+RIM, RIM_PX, CORE_PX = 0.35, 3, 7  # as likely along the edge of a mask as in its middle, or the mask is too large
+
+
+class SecondLook:
+    """The rules' word, and whether a change model sees in the pictures what a mask and its words claim."""
+
+    def __init__(self, model: ChangeModel, rules: Verifier = RuleVerifier()) -> None:  # noqa: B008 - frozen
+        """`model` should have drawn none of the masks."""
+        self._sight, self._rules = Sight(model), rules
+        self.sight = self._sight.name
+        self.name = f"{rules.name}, seen by {self.sight}"
+
+    def candidate(self, pair: Pair, candidate: Candidate, others: Sequence[Candidate]) -> tuple[Check, ...]:
+        """Of a mask from labels the rules' word alone: people should see its sentences, whatever the model sees."""
+        checks = self._rules.candidate(pair, candidate, others)
+        if pair.labels is not None or not candidate.mask.any():
+            return checks
+        query = Query(candidate.finding.sentence, whole=True)
+        return *checks, seen(self._sight.probability(pair, query), candidate.mask, candidate.known, plainly=False)
+
+    def sentence(self, pair: Pair, phrased: Phrased, others: Sequence[Phrased]) -> tuple[Check, ...]:
+        """The model is asked without rank, size, number and place, which say which patches are meant."""
+        checks = self._rules.sentence(pair, phrased, others)
+        if not phrased.mask.any():
+            return checks
+        probability = self._sight.probability(pair, Query(phrased.sentence))
+        return *checks, seen(probability, phrased.mask, phrased.known, plainly=True)
+
+
+def seen(probability: NDArray[np.float32], mask: Bool, known: Bool, *, plainly: bool) -> Check:
+    """The model sees the mask more than what is around it, and up to its edge; plainly: it sees nearly every patch."""
+    labels, count = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())[1:]
+    means = np.asarray(ndimage.mean(probability, labels, range(1, count + 1)))
+    share = float(sizes[means >= SEEN].sum() / sizes.sum())
+    near, far = (ndimage.binary_dilation(mask, iterations=px) for px in (NEAR_PX, FAR_PX))
+    inside, around = float(probability[mask].mean()), _middle(probability[far & ~near & known])
+    # The picture's edge is no edge of a mask.
+    rim, core = (ndimage.binary_erosion(mask, iterations=px, border_value=1) for px in (RIM_PX, CORE_PX))
+    edge = float(probability[mask & ~rim].mean()) if core.any() and not rim.all() else inside
+    middle = float(probability[core].mean()) if core.any() else inside
+    enough = share >= MOSTLY if plainly else inside >= FAINT
+    fits = enough and inside >= TIMES * around and edge >= RIM * middle
+    return Check(
+        "seen",
+        fits,
+        f"{share:.0%} of it; likely by {inside:.2f}, around it by {around:.2f}, along its edge by {edge:.2f}",
+    )
+
+
+def _middle(probability: NDArray[np.float32]) -> float:
+    """The median; 0 where there is nothing."""
+    return float(np.median(probability)) if probability.size else 0.0
