@@ -115,6 +115,21 @@ def test_a_worker_that_dies_as_the_run_begins_does_not_end_it_e13(tmp_path: Path
     assert report.computed == len(made.blocks)
 
 
+def visible_gpu() -> str | None:
+    """What CUDA would see in the process that is asked."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.slow
+def test_each_worker_sees_a_gpu_of_its_own_and_so_does_its_successor_g6() -> None:
+    with local_cluster(2, 1, gpus=("3", "5")) as made, Client(made, set_as_default=False) as client:
+        assert sorted(client.run(visible_gpu).values()) == ["3", "5"]
+        os.kill(made.workers[0].pid, signal.SIGKILL)
+        time.sleep(1)  # until the scheduler has noticed
+        client.wait_for_workers(2, timeout=60)
+        assert sorted(client.run(visible_gpu).values()) == ["3", "5"]
+
+
 @pytest.mark.slow
 def test_a_run_outlives_its_workers_e13(tmp_path: Path, cluster: LocalCluster) -> None:
     outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[1.0] * 2), blocks=4)
