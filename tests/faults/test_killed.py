@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import dask.config
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -128,6 +129,17 @@ def test_each_worker_sees_a_gpu_of_its_own_and_so_does_its_successor_g6() -> Non
         time.sleep(1)  # until the scheduler has noticed
         client.wait_for_workers(2, timeout=60)
         assert sorted(client.run(visible_gpu).values()) == ["3", "5"]
+
+
+@pytest.mark.slow
+def test_a_dead_worker_is_replaced_however_long_its_successor_takes_e13() -> None:
+    impatient = {"distributed.deploy.lost-worker-timeout": "100ms"}
+    with dask.config.set(impatient), local_cluster(1, 1) as made, Client(made, set_as_default=False) as client:
+        os.kill(made.workers[0].pid, signal.SIGKILL)
+        time.sleep(1)  # until the scheduler has noticed
+        client.wait_for_workers(1, timeout=60)
+        time.sleep(3)  # given up, it would be stopped as soon as it has started
+        assert len(made.workers) == len(client.nthreads()) == 1
 
 
 @pytest.mark.slow
