@@ -85,6 +85,16 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     return Device(name, chosen, count_threads, f"{torch.cuda.get_device_name(name)} ({name}), {chosen}")
 
 
+def several_gpus(told: str, chosen: Device) -> tuple[str, ...]:
+    """What CUDA calls the GPUs of this machine where there are several and the user named none; else nothing."""
+    if told not in {"auto", "cuda"} or not chosen.name.startswith("cuda"):
+        return ()
+    count = _torch().cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = tuple(map(str, range(count))) if visible is None else tuple(visible.split(",")[:count])
+    return names if len(names) > 1 else ()
+
+
 def best_precision(name: str) -> Precision:
     """The fastest that the device has instructions for."""
     torch = _torch()

@@ -21,6 +21,7 @@ from geomtrs.arrays import ArrayRaster, open_arrays
 from geomtrs.arrays import dates_of as array_dates
 from geomtrs.asking import Asked, ask_model
 from geomtrs.clock import Clock, time_text
+from geomtrs.device import several_gpus
 from geomtrs.errors import JobError
 from geomtrs.events import Listener, Stage
 from geomtrs.features import Kept, forget, model_of, read_kept, size_bytes, source_of
@@ -187,7 +188,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
                 model_of(state, asked.recipe(spec, scene.pairs), scene, work),
                 source_of(spec.features, scene),
             )
-            settings = _settings(state)
+            settings = replace(_settings(state), gpus=several_gpus(spec.run.device, asked.device))
             report = answer_blocks(
                 work, source, model, store, settings=settings, on_event=on_event, client=start.client
             )

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import dask.config
 import rasterio
@@ -49,27 +50,31 @@ _FIRST_PAUSE_S = 0.1  # before the plugin is registered again
 
 
 @contextmanager
-def connected(client: Client | None, *, scheduler: str | None, processes: int | None, threads: int) -> Iterator[Client]:
+def connected(
+    client: Client | None, *, scheduler: str | None, processes: int | None, threads: int, gpus: Sequence[str] = ()
+) -> Iterator[Client]:
     """The client that was handed in, one of a running scheduler, or one of a local cluster that ends with the context.
 
     processes  of the local cluster; None for threads of this process
+    gpus       see local_cluster
     """
     if client is not None:
         yield client
         return
     with ExitStack() as opened:
         if scheduler is None:
-            address: str | LocalCluster = opened.enter_context(local_cluster(processes, threads))
+            address: str | LocalCluster = opened.enter_context(local_cluster(processes, threads, gpus))
         else:
             address = scheduler
         yield opened.enter_context(Client(address, set_as_default=False))
 
 
 @contextmanager
-def local_cluster(processes: int | None, threads: int) -> Iterator[LocalCluster]:
+def local_cluster(processes: int | None, threads: int, gpus: Sequence[str] = ()) -> Iterator[LocalCluster]:
     """A cluster of this machine that replaces each worker that dies, and ends in seconds however many of them just did.
 
     processes  one worker each; None for a worker in this process, which ends after the model's current batch
+    gpus       what CUDA calls them: each worker process sees one, in turn; none: all see all
     """
     # Dask looks for a dead worker's successor once, after 15 s; one that was killed as well by then is given up, and a
     # cluster that was unlucky with all its workers would keep a run waiting for ever.
@@ -78,6 +83,7 @@ def local_cluster(processes: int | None, threads: int) -> Iterator[LocalCluster]
             n_workers=processes or 1,
             threads_per_worker=threads,
             processes=processes is not None,
+            worker_class=partial(_nanny, gpus) if processes is not None else None,
             memory_limit=0,  # Dask would pause and kill by what the process holds, GDAL and model included
             dashboard_address="127.0.0.1:0",  # None would be port 8787, which another run may have
         )
@@ -85,6 +91,12 @@ def local_cluster(processes: int | None, threads: int) -> Iterator[LocalCluster]
             yield made
         finally:
             _close(made)
+
+
+def _nanny(gpus: Sequence[str], address: str, *, name: int, **options: Any) -> Nanny:  # noqa: ANN401 - Dask's own
+    """What starts a worker process, and starts it again, with the same one GPU."""
+    env = {"CUDA_VISIBLE_DEVICES": gpus[name % len(gpus)]} if gpus else None
+    return Nanny(address, name=name, env=env, **options)
 
 
 def _close(cluster: LocalCluster) -> None:

@@ -53,7 +53,8 @@ _PARTS = ("read", "model", "blend", "write")
 class EngineSettings:
     """How a run goes; nothing here changes a byte of the answer, except `batch` within the model's own rounding.
 
-    workers       worker processes of the local cluster; None for threads of this process
+    workers       worker processes of the local cluster; None for one a GPU, without GPUs for threads of this process
+    gpus          what CUDA calls the GPUs of this machine, where there are several: a worker process sees one
     threads       blocks at work at once in each process: one at the model, the others reading or saving
     batch         tiles the model is given at once, at most
     memory_bytes  budget of the blocks at work, all processes together: fewer are at work where it does not suffice
@@ -63,6 +64,7 @@ class EngineSettings:
     """
 
     workers: int | None = None
+    gpus: tuple[str, ...] = ()
     threads: int = 2
     batch: int = 1
     memory_bytes: int | None = None
@@ -193,7 +195,13 @@ def _workers(worker: BlockWorker, blocks: int, settings: EngineSettings, client:
         return
     from tiling.cluster import connected, on_cluster
 
-    with connected(client, scheduler=settings.scheduler, processes=settings.workers, threads=settings.threads) as found:
+    with connected(
+        client,
+        scheduler=settings.scheduler,
+        processes=settings.workers or len(settings.gpus) or None,
+        threads=settings.threads,
+        gpus=settings.gpus,
+    ) as found:
         yield lambda todo: on_cluster(found, worker, todo, memory_bytes=settings.memory_bytes)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import dask.config
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -113,6 +114,32 @@ def test_a_worker_that_dies_as_the_run_begins_does_not_end_it_e13(tmp_path: Path
         os.kill(pid, signal.SIGKILL)  # the scheduler still counts on it when it tells its workers of the run
         report = run(made, source, lambda: BoxModel(2), BlockStore(tmp_path, made.id), client=client)
     assert report.computed == len(made.blocks)
+
+
+def visible_gpu() -> str | None:
+    """What CUDA would see in the process that is asked."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.slow
+def test_each_worker_sees_a_gpu_of_its_own_and_so_does_its_successor_g6() -> None:
+    with local_cluster(2, 1, gpus=("3", "5")) as made, Client(made, set_as_default=False) as client:
+        assert sorted(client.run(visible_gpu).values()) == ["3", "5"]
+        os.kill(made.workers[0].pid, signal.SIGKILL)
+        time.sleep(1)  # until the scheduler has noticed
+        client.wait_for_workers(2, timeout=60)
+        assert sorted(client.run(visible_gpu).values()) == ["3", "5"]
+
+
+@pytest.mark.slow
+def test_a_dead_worker_is_replaced_however_long_its_successor_takes_e13() -> None:
+    impatient = {"distributed.deploy.lost-worker-timeout": "100ms"}
+    with dask.config.set(impatient), local_cluster(1, 1) as made, Client(made, set_as_default=False) as client:
+        os.kill(made.workers[0].pid, signal.SIGKILL)
+        time.sleep(1)  # until the scheduler has noticed
+        client.wait_for_workers(1, timeout=60)
+        time.sleep(3)  # given up, it would be stopped as soon as it has started
+        assert len(made.workers) == len(client.nthreads()) == 1
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from geomtrs.device import Device, autocast, best_precision, choose, computing, cores, cpu_has_bf16, plain
+from geomtrs.device import Device, autocast, best_precision, choose, computing, cores, cpu_has_bf16, plain, several_gpus
 from geomtrs.errors import GeomtrsError, QueryError
 
 
@@ -78,3 +78,26 @@ def test_threads_do_not_spin_long_for_each_other() -> None:
     code = f"{forget}; from geomtrs.device import choose; choose(); print(os.environ['GOMP_SPINCOUNT'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "10000"
+
+
+@pytest.mark.parametrize(
+    ("told", "count", "visible", "names"),
+    [
+        ("auto", 2, None, ("0", "1")),
+        ("cuda", 2, "4,7", ("4", "7")),
+        ("cuda:1", 2, None, ()),  # the user chose
+        ("auto", 1, None, ()),
+    ],
+)
+def test_several_gpus_are_used_unless_one_was_named_g6(
+    monkeypatch: pytest.MonkeyPatch, told: str, count: int, visible: str | None, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert several_gpus(told, Device("cuda:0", "bf16", 1, "")) == names
+
+
+def test_without_cuda_no_gpu_is_looked_for_g6() -> None:
+    assert several_gpus("auto", Device("cpu", "fp32", 1, "")) == ()
