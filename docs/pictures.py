@@ -59,7 +59,11 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=IMAGES)
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as made, _sample(Path(made) / "images") as pair:
+    # Not where temporary files lie: QGIS marks what lies there.
+    with (
+        tempfile.TemporaryDirectory(dir=IMAGES.parent, prefix=".pictures-") as made,
+        _sample(Path(made) / "images") as pair,
+    ):
         folder = Path(made)
         real = geomtrs.detect(*map(str, pair), query=REAL_SENTENCE, out=folder / "real")
         shutil.copy(real.folder / "preview.png", out / "demo.png")

@@ -124,7 +124,7 @@ def kept_look(folder: Path, pair: tuple[int, int]) -> NDArray[np.uint8] | None:
     try:
         with np.load(_look(folder, pair)) as file:
             dates: NDArray[np.uint8] = file["dates"]  # checked by the sum that zip keeps
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     return dates
 

@@ -206,7 +206,7 @@ def process(home: Path) -> Process:
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [found, *arguments], env=environment(home, **more), capture_output=True, text=True, check=False, timeout=240
+            [found, *arguments], env=environment(home, **more), capture_output=True, text=True, check=False, timeout=600
         )
 
     return run

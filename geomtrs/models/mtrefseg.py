@@ -25,7 +25,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from geomtrs.models.prompt import AFTER_IMAGES, BEFORE_IMAGES, BETWEEN_IMAGES
 from geomtrs.nn.conditioning import Conditioning
@@ -122,6 +124,25 @@ class MTRefSeg(nn.Module):
 def build(params: NanoParams | BaseParams) -> MTRefSeg:
     """The network of a preset with fresh weights; on `torch.device("meta")` no memory is taken."""
     return build_nano(params) if isinstance(params, NanoParams) else build_base(params)
+
+
+def outline(params: NanoParams) -> MTRefSeg:
+    """The embedded network with whatever lay in its memory: for weights that are assigned at once."""
+    with _Unset():
+        return build_nano(params)
+
+
+class _Unset(TorchFunctionMode):
+    """Nothing is drawn by lot. On the meta device nothing is either, but torch imports its compiler there: 1.2 s."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - torch's own signature
+        told = kwargs or {}
+        if func in _INITIALISERS or getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else told["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **told)
+
+
+_INITIALISERS = {Tensor.normal_, Tensor.uniform_}
 
 
 def build_nano(params: NanoParams) -> MTRefSeg:

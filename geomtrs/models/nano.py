@@ -20,7 +20,7 @@ from geomtrs.device import Device
 from geomtrs.errors import ModelError
 from geomtrs.models.base import Answer, TileSpec
 from geomtrs.models.checkpoint import read_config, read_weights, verified_bytes
-from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
+from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, outline
 from geomtrs.nn.language import BertParams
 from geomtrs.nn.layers import fold_batch_norms
 from geomtrs.nn.mask_decoder import ImageMaps, SentenceQuery
@@ -164,8 +164,7 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     folder = weights or PACKAGED
     config = read_config(folder, FAMILY)
     params, state = weights_of(folder, config)
-    with torch.device("meta"):
-        network = build_nano(params)
+    network = outline(params)
     network.load_state_dict(state, strict=True, assign=True)
     network.eval()
     fold_batch_norms(network)
@@ -189,8 +188,7 @@ def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[s
         fusion=config["params"].get("fusion", "change_aware"),
         language=BertParams(**config["params"]["language"]),
     )
-    with torch.device("meta"):
-        network = build_nano(params)
+    network = outline(params)
     state = read_weights(folder, "model.safetensors", config)
     state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
     _refuse_other_keys(network, state, folder)

@@ -62,7 +62,7 @@ def test_gpkg_is_always_written_and_nothing_twice() -> None:
         ({"bands": "0,1"}, "--bands"),
         ({"bands": "1,,2"}, "--bands"),
         ({"memory": "lots"}, "--memory"),
-        ({"min_area_m2": -1}, "--min-area-m2"),
+        ({"min_area_m2": -1}, "--min-area: "),
         ({"workers": 0}, "--workers"),
         ({"dates": "2019"}, "--dates"),
         ({"cloud_masks": ["a.tif"]}, "--cloud-mask"),
