@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -429,7 +430,7 @@ def test_the_desk_of_a_crafted_set_opens_without_what_reads_rasters_and_vectors(
     code = (
         "import sys; from geomtrs.cli.audit import _open; from geomtrs.craft.audit import desk, server\n"
         "from pathlib import Path; _open(Path(sys.argv[1]), None, 0)\n"
-        "sys.exit(','.join({'geopandas', 'pandas', 'rasterio', 'scipy', 'torch'} & {*sys.modules}))"
+        "sys.exit(','.join({'geopandas', 'pandas', 'rasterio', 'scipy', 'torch'} & {*sys.modules}) or None)"
     )
     run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr.strip()) == (0, "")
