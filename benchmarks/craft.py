@@ -67,7 +67,8 @@ def spoiled(pair: Pair, true: list[Candidate], one: Candidate) -> Iterator[tuple
         back = None if pair.labels is None else replace(
             pair.labels, before=pair.labels.after, after=pair.labels.before
         )  # fmt: skip
-        yield "mask of the other date", replace(pair, before=pair.after, after=pair.before, labels=back), one
+        swapped = replace(pair, id=f"{pair.id} turned", before=pair.after, after=pair.before, labels=back)
+        yield "mask of the other date", swapped, one
     if len(finding.cells) < 5:
         away = tuple(cell for cell in CELLS if cell not in finding.cells)[-2:]
         yield "wrong cell", pair, replace(one, finding=replace(finding, cells=away))

@@ -109,7 +109,8 @@ def export(
         sheet = _datasheet(crafted, asked, refused=len(refused), licence=licence)
         (temporary / "datasheet.md").write_text(sheet, encoding="utf-8")
         told = f"{len(triplets)} sentences about what changed between two pictures of a place, each with its mask."
-        described = croissant(temporary, name=folder.resolve().name, description=told, licence=licence)
+        sets = sorted({one.pair.split("/")[0] for one in triplets})  # and no folder's name: equal ledgers, equal bytes
+        described = croissant(temporary, name=", ".join(sets), description=told, licence=licence)
         (temporary / CROISSANT).write_bytes(json_bytes(described))
         if out.exists():
             out.rmdir()

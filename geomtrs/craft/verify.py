@@ -24,6 +24,7 @@ WHOLE = 0.9  # of the picture: a mask so large tells of light or season
 DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
 LEAST_PX, LEAST = 32, 1 / 1000  # of a mask that somebody is to look at: pixels, and the share of its picture
+SOLID = 3 / 4  # of a mask is more than two pixels wide, or it is dust and the seam of two outlines that disagree
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
 WINDOW_PX, SMOOTH_PX = 15, 9  # over which texture is compared, and over which unlikeness is averaged
@@ -87,7 +88,7 @@ def _visible(mask: Bool) -> Check:
     """It is large enough to be seen, and no mere sliver between two outlines that disagree."""
     pixels, solid = int(mask.sum()), int(ndimage.binary_opening(mask, np.ones((3, 3))).sum())
     told = f"{solid} of {pixels} px are more than two wide, of a picture of {mask.size}"
-    return Check("visible", pixels >= max(LEAST_PX, LEAST * mask.size) and 2 * solid >= pixels, told)
+    return Check("visible", pixels >= max(LEAST_PX, LEAST * mask.size) and solid >= SOLID * pixels, told)
 
 
 def _bare(sentence: str) -> str:

@@ -24,7 +24,7 @@ def test_an_export_is_described_in_croissant_k4(format_: Format, tmp_path: Path)
     told = json.loads((out / "croissant.json").read_text(encoding="utf-8"))
     assert told["@context"]["cr"] == "http://mlcommons.org/croissant/"
     assert (told["@type"], told["conformsTo"]) == ("sc:Dataset", "http://mlcommons.org/croissant/1.0")
-    assert (told["name"], told["license"]) == ("crafted", "CC BY 4.0")
+    assert (told["name"], told["license"]) == ("yard", "CC BY 4.0")
     table, *pictures = told["distribution"]
     content = (out / table["contentUrl"]).read_bytes()
     assert (table["@type"], table["sha256"]) == ("cr:FileObject", hashlib.sha256(content).hexdigest())
