@@ -1,6 +1,6 @@
 """Every real place of a data folder, with its sentences: how each date was aligned, time, polygons, IoU where a truth exists.
 
-python examples/real_places.py --data FOLDER --out OUT [--model nano] [--only naip_nd]
+python examples/real_places.py --data FOLDER --out OUT [--model nano] [--weights FOLDER] [--only naip_nd]
 """
 
 from __future__ import annotations
@@ -64,18 +64,17 @@ PLACES = (
 SINGLES = ("asar_gcps_only.tif", "crosses_dateline_rgba.tif")
 
 
-def run_place(place: Place, data: Path, out: Path, model: str) -> list[str]:
+def run_place(place: Place, data: Path, out: Path, *, model: str, weights: Path | None) -> list[str]:
     """The table's rows of one place: one a sentence and pair of dates."""
     folder = data / place.name
     dates = [str(folder / d) if isinstance(d, str) else [str(folder / f) for f in d] for d in place.dates]
     options = {**place.options, "cloud_masks": [str(folder / mask) for mask in place.clouds]}
     label = Path(dates[0] if isinstance(dates[0], str) else dates[0][0]).stem
     target = out / f"{place.name}-{label}"
-    plan = geomtrs.plan(*dates, model=model, **options).to_dict()
+    options |= {"model": model, "weights": weights}
+    plan = geomtrs.plan(*dates, **options).to_dict()
     start = time.perf_counter()
-    result = geomtrs.detect(
-        *dates, query=list(place.sentences), out=target, model=model, overwrite=True, fresh=True, **options
-    )
+    result = geomtrs.detect(*dates, query=list(place.sentences), out=target, overwrite=True, fresh=True, **options)
     seconds = time.perf_counter() - start
     how = "; ".join(_alignment(date) for date in plan["dates"][1:])
     polygons = result.polygons
@@ -116,12 +115,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     for place in PLACES:
         if arguments.only in place.name:
             try:
-                print(*run_place(place, arguments.data, arguments.out, arguments.model), sep="\n", flush=True)
+                found = run_place(
+                    place, arguments.data, arguments.out, model=arguments.model, weights=arguments.weights
+                )
+                print(*found, sep="\n", flush=True)
             except TilingError as error:
                 print(f"{place.name}: refused: {error}", flush=True)
     for name in SINGLES:
