@@ -102,7 +102,10 @@ def aoi_px(reference: GeoBox, aoi: Geometry) -> shapely.Geometry:
 
 
 def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
-    """The AOI in another CRS, with points added along its edges where the CRS differs."""
+    """The AOI in another CRS, with points added along its edges where the CRS differs.
+
+    Raises GridError where it has no CRS, or a corner has no place in the other one.
+    """
     if aoi.crs is None:
         raise GridError("AOI", found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
     if aoi.crs == crs or aoi.geom.is_empty:
@@ -110,7 +113,15 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     left, bottom, right, top = aoi.geom.bounds
     dense = shapely.segmentize(aoi.geom, max(right - left, top - bottom) / _POINTS_PER_SIDE or 1.0)
     project = aoi.crs.transformer_to_crs(crs, always_xy=True)
-    return shapely.transform(dense, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])))
+    there = shapely.transform(dense, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])))
+    if not np.isfinite(shapely.get_coordinates(there)).all():
+        raise GridError(
+            "AOI",
+            found=f"corners that have no place in {crs}",
+            wanted="an area that can be drawn there",
+            remedy="draw it closer around the images, or check its CRS (--aoi-crs)",
+        )
+    return there
 
 
 def _near(aoi: Geometry, reference: GeoBox) -> Geometry:

@@ -21,6 +21,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 import shapely
+from odc.geo.geom import Geometry
 from rasterio.control import GroundControlPoint
 from rasterio.enums import Resampling
 from rasterio.windows import Window
@@ -398,6 +399,12 @@ def test_a_damaged_area_is_an_error_of_the_file_e11(
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(GridError, match=how[0]):
         read_aoi(path)
+
+
+def test_an_area_that_has_no_place_in_the_crs_of_the_images_is_an_error_e11(image: Path) -> None:
+    area = Geometry(shapely.box(15, 46, 1e6, 1e7), "EPSG:4326")
+    with pytest.raises(GridError, match="no place in EPSG:32633"):
+        open_stack([[str(image)]], aoi=area)
 
 
 def test_a_shapefile_with_half_a_crs_is_an_error_of_the_file_e11(tmp_path: Path) -> None:
