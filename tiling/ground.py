@@ -117,7 +117,7 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     if not np.isfinite(shapely.get_coordinates(there)).all():
         raise GridError(
             "AOI",
-            found=f"corners that have no place in {crs}",
+            found=f"corners that have no place in {crs.proj.name}",
             wanted="an area that can be drawn there",
             remedy="draw it closer around the images, or check its CRS (--aoi-crs)",
         )
