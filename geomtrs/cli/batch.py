@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -131,4 +132,7 @@ def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
         for name in _LEFT:
             if (result.folder / name).exists():
                 print(result.folder / name)
+    if quiet and result.exit_code:
+        said = f"{counts.get('failed', 0)} of {sum(counts.values())} scenes failed: {result.folder / 'summary.html'} says why"
+        print(said, file=sys.stderr)
     return result.exit_code
