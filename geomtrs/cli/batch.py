@@ -133,6 +133,6 @@ def _report(result: BatchResult, *, quiet: bool, as_json: bool) -> int:
             if (result.folder / name).exists():
                 print(result.folder / name)
     if quiet and result.exit_code:
-        said = f"{counts.get('failed', 0)} of {sum(counts.values())} scenes failed: {result.folder / 'summary.html'} says why"
-        print(said, file=sys.stderr)
+        failed_of = f"{counts.get('failed', 0)} of {sum(counts.values())} scenes failed"
+        print(f"{failed_of}: {result.folder / 'summary.html'} says why", file=sys.stderr)
     return result.exit_code

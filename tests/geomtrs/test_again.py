@@ -160,12 +160,17 @@ def test_its_size_is_told_and_about_17_bytes_a_pixel_of_a_tile(first: ChangeResu
     assert 16.0 <= tile.stat().st_size / 160**2 <= 17.5  # 4 maps of 64 channels at a quarter of the side, int8
 
 
+def alike(one: ChangeResult, other: ChangeResult) -> bool:
+    """Their pictures, but for the few pixels of the answer that features of 8 bit move."""
+    return bool((np.asarray(one.preview) != np.asarray(other.preview)).any(-1).mean() < 0.002)
+
+
 def test_its_picture_shows_the_dates_that_were_kept_beside_the_features(
     mine: ChangeResult, further: ChangeResult
 ) -> None:
     kept = kept_look(mine.folder, (0, 1))
     assert kept is not None
-    assert np.array_equal(mine.ask(FURTHER).preview, further.preview)
+    assert alike(mine.ask(FURTHER), further)
     keep_look(mine.folder, (0, 1), np.zeros_like(kept))
     dark = np.asarray(mine.ask(FURTHER, out=mine.folder / "dark").preview)
     assert dark.mean() < np.asarray(further.preview).mean() - 10
@@ -181,7 +186,7 @@ def test_without_a_sound_picture_of_the_dates_it_reads_the_images(
         content[len(content) // 2] ^= 255
         spoilt = bytes(content)
     look.write_bytes(spoilt)
-    assert np.array_equal(mine.ask(FURTHER).preview, further.preview)
+    assert alike(mine.ask(FURTHER), further)
 
 
 def test_its_coverage_and_the_totals_are_those_of_the_first_run(first: ChangeResult, further: ChangeResult) -> None:

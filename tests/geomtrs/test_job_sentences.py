@@ -63,5 +63,8 @@ def test_an_unknown_model_is_refused_before_anything_is_written_e7(pair: Pair, t
 
 
 def test_missing_weights_are_refused_before_any_pixel_is_read_e7(tmp_path: Path) -> None:
+    dates = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for date in dates:
+        date.write_bytes(b"no raster, which would be said if it were read")
     with pytest.raises(ModelError, match="--weights"):
-        geomtrs.detect("none-a.tif", "none-b.tif", query=NEW, out=tmp_path / "out", weights=tmp_path / "no")
+        geomtrs.detect(*dates, query=NEW, out=tmp_path / "out", weights=tmp_path / "no")

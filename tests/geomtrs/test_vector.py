@@ -139,7 +139,7 @@ def test_ids_run_from_one_without_gaps_whatever_is_left_out() -> None:
 
 def test_what_limits_did_to_the_area_is_said_d14() -> None:
     (note,) = rows(square(100), square(200, x=500_400), min_area_m2=20_000).attrs["notes"]
-    assert note.startswith("1 polygons left out by their area")
+    assert note.startswith("1 polygon left out by their area")
     assert "(-20.00%)" in note
 
 
