@@ -44,7 +44,7 @@ document.documentElement.dataset.ready = Math.round(performance.now()); // ms si
 function show(one) {
   if (!one) return say("that was the last of these");
   shut();
-  item = one;
+  [item, loaded] = [one, null]; // shown again, it is loaded again
   Object.assign(view, { pictures: null, mask: null });
   list.select(item);
   told();
