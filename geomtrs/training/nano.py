@@ -90,7 +90,11 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
         return bank.ask(reader.head, bank.pick(questions))
 
     average = _train(config, model, nn.Identity(), ask, pack, stage="stage2", told=told)
-    calibration = calibrate(average.cpu(), ask, val_batches(pack, config.batch, CALIBRATION_BATCHES))
+    unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
+    if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with
+        calibration = read_checkpoint(start, FAMILY)["calibration"]
+    else:
+        calibration = calibrate(average.cpu(), ask, unseen)
     training = {
         key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")
     }

@@ -105,6 +105,12 @@ def test_both_stages_of_the_small_model_train_and_their_weights_answer(data: Pat
     assert np.isfinite(answer.probability).all()
 
 
+def test_without_unseen_scenes_weights_stay_as_sure_as_they_were(data: Path, tmp_path: Path) -> None:
+    folder = nano.stage2(config(data, tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS)))
+    told = [json.loads((one / "config.json").read_text("utf-8"))["calibration"] for one in (folder, WEIGHTS)]
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("fusion", ["concat_conv", "abs_diff", "avg"])
 def test_the_small_model_trains_with_every_published_fusion(data: Path, tmp_path: Path, fusion: str) -> None:
     nano.stage1(config(data, tmp_path / "out", steps=2, fusion=fusion))
