@@ -144,7 +144,7 @@ def test_a_dead_worker_is_replaced_however_long_its_successor_takes_e13() -> Non
 
 @pytest.mark.slow
 def test_a_run_outlives_its_workers_e13(tmp_path: Path, cluster: LocalCluster) -> None:
-    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[1.0] * 2), blocks=4)
+    outlive(tmp_path, cluster, Reaper(cluster, tmp_path, pauses=[1.0] * 2), blocks=12)
 
 
 def test_a_block_that_a_dead_worker_left_finished_is_not_answered_again_e13(tmp_path: Path) -> None:
