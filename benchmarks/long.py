@@ -53,7 +53,6 @@ class Watched:
 
     began: float = field(default_factory=time.perf_counter)
     started: float = 0.0
-    reused: int = 0
     total: int = 0
     blocks: list[float] = field(default_factory=list)
     stage: str = "begin"

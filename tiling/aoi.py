@@ -13,7 +13,8 @@ from odc.geo.geom import Geometry
 
 from tiling.errors import GridError
 from tiling.ground import parse_crs
-from tiling.guard import TRUST, local_path, trusting
+from tiling.guard import local_path, trusting
+from tiling.vrt import TRUST, is_markup
 
 _LONLAT = CRS("EPSG:4326")
 
@@ -98,6 +99,6 @@ def _refuse_strangers(path: str | Path) -> None:
     with file.open("rb") as opened:
         head = opened.read(_HEAD_BYTES).lower()
     found = next((what for mark, what in _STRANGERS.items() if mark in head), None)
-    if found is not None and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"<", b"{", b"["}:
+    if found is not None and is_markup(head):
         remedy = f"save the polygons themselves (GeoPackage), or set {TRUST}=1 if you trust it"
         raise GridError(path, found=found, wanted="a vector file that names no others", remedy=remedy)

@@ -124,18 +124,16 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     return there
 
 
-def _on_earth(aoi: Geometry) -> bool:
-    """Its numbers can be degrees, where its CRS has degrees."""
-    left, bottom, right, top = aoi.geom.bounds if not aoi.geom.is_empty else (0, 0, 0, 0)
-    return not (aoi.crs is not None and aoi.crs.geographic) or (
-        left >= -360 and right <= 360 and bottom >= -90 and top <= 90
-    )
+def _off_earth(aoi: Geometry) -> bool:
+    """Its numbers are no degrees."""
+    left, bottom, right, top = aoi.geom.bounds
+    return bool(left < -360 or right > 360 or bottom < -90 or top > 90)
 
 
 def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
     """The AOI no farther from the grid than the grid is large: what lies farther, a projection bends at will."""
     crs = aoi.crs
-    if crs is None or crs == reference.crs or not _on_earth(aoi):
+    if crs is None or crs == reference.crs or (crs.geographic and _off_earth(aoi)):
         return aoi
     place = apply_affine(reference.affine, *boundary_px(reference))
     x, y = crs_of(reference).transformer_to_crs(crs, always_xy=True)(*place)

@@ -24,11 +24,10 @@ from rasterio.io import DatasetReader
 
 from tiling.errors import SourceError
 from tiling.tiff import largest_block_bytes
-from tiling.vrt import head_of, is_vrt, vrt_sources
+from tiling.vrt import TRUST, head_of, is_vrt, vrt_sources
 
 BLOCK_MB = "GEOMTRS_MAX_BLOCK_MB"
 RASTER_GPX = "GEOMTRS_MAX_RASTER_GPX"
-TRUST = "GEOMTRS_TRUST_REFERENCES"
 _DEFAULTS = {BLOCK_MB: 256.0, RASTER_GPX: 100.0}
 
 # Formats whose files are addresses of services, or lists of any other file.
@@ -136,7 +135,7 @@ def _refuse_strange_overviews(path: str, dataset: DatasetReader) -> None:
     """Raises SourceError where overviews or masks are not in the file nor in a TIFF beside it."""
     named = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
     here = local_path(path)
-    beside = () if here is None else (here.with_name(here.name + suffix) for suffix in _BESIDE)
+    beside = [] if here is None else _beside(here)
     strange = named or next((file.name for file in beside if head_of(file).lstrip()[:1] == b"<"), None)
     if strange:
         remedy = f"take it away, or set {TRUST}=1 if you trust it"
@@ -148,13 +147,18 @@ def _refuse_costly(path: str, dataset: DatasetReader) -> None:
     _refuse_large_block(path, _block_bytes(dataset))
     here = local_path(path)
     if here is not None:
-        for file in (here, *(here.with_name(here.name + suffix) for suffix in _BESIDE)):
+        for file in (here, *_beside(here)):
             if file.is_file():
                 _refuse_large_block(path, largest_block_bytes(file))
         return
     for level in range(len(dataset.overviews(1)) if dataset.count and dataset.driver == "GTiff" else 0):
         with rasterio.open(path, overview_level=level) as overview:
             _refuse_large_block(path, _block_bytes(overview))
+
+
+def _beside(file: Path) -> list[Path]:
+    """Where GDAL looks for overviews and masks of a file."""
+    return [file.with_name(file.name + suffix) for suffix in _BESIDE]
 
 
 def _block_bytes(dataset: DatasetReader) -> int:

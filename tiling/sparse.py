@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from tiling.tiff import SPLIT_ROWS
+
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-_SPLIT_ROWS = 2000  # GDAL shows a lone strip that is taller as rows, and knows the place of the first alone
 
 
 def held(
@@ -26,7 +26,8 @@ def held(
     if dataset.driver != "GTiff":
         return None
     rows, columns = dataset.block_shapes[bands[0] - 1]
-    if rows == 1 and dataset.height > _SPLIT_ROWS and _is_lone_strip(dataset, bands[0]):
+    # Of a lone strip that is shown as rows GDAL knows the place of the first alone.
+    if rows == 1 and dataset.height > SPLIT_ROWS and _is_lone_strip(dataset, bands[0]):
         return None
     y = _blocks(window.row_off, window.height, shape[0], rows)
     x = _blocks(window.col_off, window.width, shape[1], columns)

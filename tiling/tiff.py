@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+SPLIT_ROWS = 2000
+"""A lone strip that is taller GDAL reads, and shows, row by row."""
+
 _MOST_DIRECTORIES = 64
 _MOST_TAGS = 4096
-_SPLIT_ROWS = 2000  # GDAL reads a lone strip that is taller row by row
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of the types that sizes are written in
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIP_ROWS, _PLANAR = 256, 257, 258, 277, 278, 284
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
@@ -64,7 +66,7 @@ def _block_bytes(tags: dict[int, int]) -> int:
     width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
     together = tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == 1 else 1
     rows = min(tags.get(_STRIP_ROWS, height), height)
-    if rows == height and height > _SPLIT_ROWS:
+    if rows == height and height > SPLIT_ROWS:
         rows = 1
     pixels = tags[_TILE_WIDTH] * tags.get(_TILE_HEIGHT, 0) if _TILE_WIDTH in tags else width * rows
     return pixels * together * max(1, tags.get(_BITS, 1) // 8)

@@ -14,6 +14,9 @@ from xml.etree import ElementTree
 
 from tiling.errors import SourceError
 
+TRUST = "GEOMTRS_TRUST_REFERENCES"
+"""The variable of the environment by which files may name others in any way."""
+
 HEAD_BYTES = 1024
 """So far into a file GDAL looks for the start of a VRT."""
 
@@ -40,6 +43,11 @@ def is_vrt(head: bytes) -> bool:
     return b"<VRTDataset" in head
 
 
+def is_markup(head: bytes) -> bool:
+    """Whether a file that begins so is XML or JSON, after a mark of its byte order."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"<", b"{", b"["}
+
+
 def vrt_sources(path: Path) -> list[Path]:
     """The files that a VRT reads, those of VRTs in it included, each once.
 
@@ -64,7 +72,7 @@ def _collect(path: Path, found: dict[Path, None], *, deep: int) -> None:
             found[place] = None
             if is_vrt(head):
                 _collect(place, found, deep=deep + 1)
-            elif head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{", b"[") or _TILE_INDEX.search(value):
+            elif is_markup(head) or _TILE_INDEX.search(value):
                 raise _refused(path, f"{value}, which is no raster but names others")
 
 
@@ -106,5 +114,5 @@ def _refused(path: Path, found: str) -> SourceError:
         path,
         found=f"a VRT with {found}",
         wanted="one that names files of this machine alone",
-        remedy="gdal_translate it to a GeoTIFF, or set GEOMTRS_TRUST_REFERENCES=1 if you trust it",
+        remedy=f"gdal_translate it to a GeoTIFF, or set {TRUST}=1 if you trust it",
     )

@@ -23,7 +23,7 @@ from geomtrs.craft.endpoint import ANSWER_TOKENS
 from geomtrs.craft.grid import around
 from geomtrs.craft.protocols import Bool, Box, Candidate, CraftError, Finding, Pair, Prompt, Question, Reply
 from geomtrs.craft.refine import within
-from geomtrs.craft.segment import LARGEST_PX, ONCE
+from geomtrs.craft.segment import ONCE, refuse_large
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
 
@@ -126,11 +126,7 @@ class SamSegmenter:
 
     def segment(self, pair: Pair, finding: Finding, prompt: Prompt = ONCE) -> Candidate:
         """Of a change of state both dates' masks together. Raises CraftError for a pair that is too large."""
-        if max(pair.shape) > LARGEST_PX:
-            raise CraftError(
-                pair.id, found=f"{pair.shape} rows and columns", wanted=f"at most {LARGEST_PX} of each",
-                remedy="cut the pair into tiles",
-            )  # fmt: skip
+        refuse_large(pair)
         box = prompt.box or around(finding.cells)
         mask = np.zeros(pair.shape, bool)
         with self._lock, torch.inference_mode():

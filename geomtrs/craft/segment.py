@@ -57,11 +57,7 @@ class Sight:
 
     def probability(self, pair: Pair, query: Query) -> NDArray[np.float32]:
         """(H, W) in 0 … 1, that the sentence holds at a pixel. Raises CraftError for a pair that is too large."""
-        if max(pair.shape) > LARGEST_PX:
-            raise CraftError(
-                pair.id, found=f"{pair.shape} rows and columns", wanted=f"at most {LARGEST_PX} of each",
-                remedy="cut the pair into tiles",
-            )  # fmt: skip
+        refuse_large(pair)
         with self._lock:
             answer = self._model.answer(self._look(pair), self._model.prepare([query]))
         return np.asarray(answer.probability[0, 0] * answer.existence[0, 0], np.float32)
@@ -92,6 +88,15 @@ class ModelSegmenter:
         threshold = min(max(self._threshold - STEP * prompt.more, STEP), 1 - STEP / 2)
         mask = in_cells(probability >= threshold, finding.cells)
         return Candidate(finding, mask, np.ones(pair.shape, bool))
+
+
+def refuse_large(pair: Pair) -> None:
+    """Raises CraftError for a pair that is too large to be looked at whole."""
+    if max(pair.shape) > LARGEST_PX:
+        raise CraftError(
+            pair.id, found=f"{pair.shape} rows and columns", wanted=f"at most {LARGEST_PX} of each",
+            remedy="cut the pair into tiles",
+        )  # fmt: skip
 
 
 def in_cells(mask: Bool, cells: Sequence[str]) -> Bool:

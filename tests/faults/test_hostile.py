@@ -36,10 +36,11 @@ from tests.tiling.rasters import texture, write_below
 from tiling.aoi import read_aoi
 from tiling.errors import GridError, SourceError
 from tiling.grid import open_quietly, source_geobox
-from tiling.guard import BLOCK_MB, RASTER_GPX, TRUST
+from tiling.guard import BLOCK_MB, RASTER_GPX
 from tiling.source import OpenFiles, alpha_band, describe_source, read_native
 from tiling.stack import open_stack
 from tiling.tiff import largest_block_bytes
+from tiling.vrt import TRUST
 
 SMALL = zlib.compress(bytes(1 << 20))
 BANDS = "".join(
