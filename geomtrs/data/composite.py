@@ -89,6 +89,14 @@ def scorch(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     scene.raw[where], scene.rule[where] = 1, rule
 
 
+def stretch(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Each band between its own percentiles, as `tiling.stretch` reads what is deeper than eight bits."""
+    share = rng.uniform(0.5, 4)
+    low, high = np.percentile(image.reshape(-1, 3), [share, 100 - share], axis=0)
+    out: NDArray[np.uint8] = np.clip((image - low) / np.maximum(high - low, 16) * 255, 0, 255).astype(np.uint8)
+    return out
+
+
 def light(image: NDArray[np.uint8], rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
     """The same ground under other light: gain, gamma, cast and haze per band; at times blur, noise or JPEG."""
     gamma = np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.06 * strength, 3))

@@ -14,11 +14,22 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch, stretch
+from geomtrs.data.growth import NOT_YET, pave, settle
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
-from geomtrs.training.sets import COARSE, FINE, MASK_ABSENT, MASK_PRESENT, MAY_BURN, RULE_NUMBERS, RULE_TABLES, WEIGHTS
+from geomtrs.training.sets import (
+    COARSE,
+    FINE,
+    MASK_ABSENT,
+    MASK_PRESENT,
+    MAY_BURN,
+    MAY_GROW,
+    RULE_NUMBERS,
+    RULE_TABLES,
+    WEIGHTS,
+)
 from geomtrs.training.truth import (
     APPEARED,
     CHANGED,
@@ -33,6 +44,8 @@ from geomtrs.training.truth import (
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
+_STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
+_TOWN_SHARE, _ROAD_SHARE = 0.35, 0.2  # of the pairs from afar that are composed
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
 
@@ -77,7 +90,10 @@ class PairSampler:
         if rng.random() < (0.5 if sample.offsets[1] < 0 or name == "drawn" else 0.3):
             before, after = after, before
         strength = 1.0 if sample.offsets[1] < 0 else 0.6
-        images = np.stack([light(before.image, rng, strength), light(after.image, rng, strength)])
+        pictures = [before.image, after.image]
+        if rng.random() < (_STRETCHED_COARSE if name in COARSE else _STRETCHED):
+            pictures = [stretch(picture, rng) for picture in pictures]
+        images = np.stack([light(picture, rng, strength) for picture in pictures])
         step = slice(TARGET_STRIDE // 2, None, TARGET_STRIDE)
         first, last = (
             RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1)
@@ -164,7 +180,26 @@ class PairSampler:
             burnt = ndimage.binary_opening(blob(rng, rng.uniform(0.03, 0.4)) & ~wet_or_built, iterations=2)
             scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
             laid |= burnt
+        if name in MAY_GROW:
+            laid |= self._grow(*((before, after) if rng.random() < 0.5 else (after, before)))
         return laid
+
+    def _grow(self, bare: Scene, grown: Scene) -> NDArray[np.bool_]:
+        """At times a town or a road that `grown` has and `bare` has not: where they lie."""
+        rng, rule = self.rng, RULE_NUMBERS["grown"]
+        town = road = np.zeros((CROP_PX, CROP_PX), bool)
+        if rng.random() < _TOWN_SHARE:
+            states = RULE_TABLES[grown.rule, :, grown.raw]
+            taken = (states[..., [THINGS.index(t) for t in ("water", "town")]] == PRESENT).any(-1)
+            town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
+            settle(grown, town, rng, rule)
+        if rng.random() < _ROAD_SHARE:
+            road = pave(grown, rng, rule)
+        # What is drawn anywhere was hardly there before, whether a label says so or not.
+        for where, thing in ((town, "town"), (road, "road")):
+            unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
+            bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
+        return town | road
 
     def _ask(self, truth: Truth) -> list[Question]:
         """K questions whose answers are known in part: true ones, their opposites, other things, absent ones."""

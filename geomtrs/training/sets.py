@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from geomtrs.data.growth import NOT_YET, ROAD, ROOF, STREET, YARD
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
@@ -25,7 +26,7 @@ WEIGHTS: Mapping[str, float] = {
     "levir_cd": 9, "levir_cd_more": 6, "gz_cd": 5, "fotbcd": 2, "river_floods": 5, "naip_potholes": 4, "urban_trees_ca": 3,
     "airchange": 1.2, "dsifn": 1, "dsifn_cities": 0.4, "joplin_tornado": 0.8, "kahramanmaras_quake": 1, "karabuk_fires": 2.5,
     "cd_figures": 1.5, "cd_samples": 0.5, "timelapse_weak": 1, "xbd_guatemala": 0.5, "flood_aerial": 0.5, "dronedeploy": 0.7,
-    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 1.8, "korea_s2": 0.8, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
+    "swiss_drone": 0.2, "oil_palm": 0.5, "india_s2": 2.5, "korea_s2": 1.5, "amazon_forest": 1.5, "dubai": 1.6, "loveda_potsdam_samples": 1.0,
     "penang_google": 1.2, "estonia_objects": 1.5, "landsat_worldcover": 3.0, "coast_water": 0.5, "drawn": 4, "ca_pools": 1.5, "landslides": 1.3,
 }  # fmt: skip
 
@@ -67,6 +68,18 @@ MAY_BURN = {
     "river_floods",
     "ru_forest",
 }
+# Sets from so far that a drawn town or road looks real among their pixels.
+MAY_GROW = {
+    "amazon_forest",
+    "india_s2",
+    "karabuk_fires",
+    "korea_s2",
+    "landsat_worldcover",
+    "naip_potholes",
+    "river_floods",
+    "timelapse_weak",
+}
+_DRAWN = [ROOF, STREET, YARD, ROAD]
 MASK_PRESENT, MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
 
@@ -97,7 +110,20 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
     numbers["scorched"] = len(tables)
     tables.append(np.full((len(THINGS), 256), UNKNOWN, np.uint8))
     tables[-1][THINGS.index("burnt"), 1] = PRESENT
+    numbers["grown"] = len(tables)
+    tables.append(_grown())
     return numbers, np.stack(tables)
+
+
+def _grown() -> NDArray[np.uint8]:
+    """Of drawn towns and roads (`growth.py`): what grows in a yard, and whether a road is in a town, is not said."""
+    table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
+    for thing in ("water", "field", "tree", "grass", "bare", "boat", "pool", *ASSUMED_ABSENT):
+        table[THINGS.index(thing), [ROOF, STREET, ROAD] if thing in ("tree", "grass", "bare") else _DRAWN] = ABSENT
+    for thing, there in (("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD])):
+        table[THINGS.index(thing), NOT_YET] = ABSENT
+        table[THINGS.index(thing), there] = PRESENT
+    return table
 
 
 RULE_NUMBERS, RULE_TABLES = _rules()

@@ -1,0 +1,81 @@
+"""Towns and roads drawn into real pictures from afar, where the labelled ones are few: texture, not single houses."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geomtrs.data.composite import CROP_PX, Scene
+
+NOT_YET, ROOF, STREET, YARD, ROAD = range(5)  # raw labels of what is drawn; NOT_YET for the date that lacks it
+_TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 0.85], [0.7, 0.9, 1.25]])
+
+
+def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
+    """A built-up area within `where`: streets, roofs of a few pixels with shadows, yards; `rule` reads the labels."""
+    u, v = _turned(rng)
+    block = rng.uniform(6, 22, 2)
+    lots = rng.integers(2, 5, 2)
+    road_px = rng.uniform(0.7, 1.8)
+    street = (u % block[0] < road_px) | (v % block[1] < road_px)
+    lot_u, lot_v = u / block[0] * lots[0], v / block[1] * lots[1]
+    chance = rng.random((64, 64))[np.floor(lot_u).astype(int) % 64, np.floor(lot_v).astype(int) % 64]
+    margin = rng.uniform(0.05, 0.3)
+    within = (np.abs(lot_u % 1 - 0.5) < 0.5 - margin) & (np.abs(lot_v % 1 - 0.5) < 0.5 - margin)
+    roof = within & ~street & (chance < rng.uniform(0.35, 0.95))
+    shade = np.roll(roof, rng.integers(-1, 2, 2), (0, 1)) & ~roof
+
+    around = scene.image[where].mean(0) if where.any() else scene.image.mean((0, 1))
+    grey = np.full(3, around.mean())
+    yard = (around + (grey - around) * rng.uniform(0, 0.8)) * rng.uniform(0.7, 1.25)
+    green = around * np.array([0.55, rng.uniform(0.7, 0.95), 0.5])
+    leafy = (chance * 7919 % 1) < rng.uniform(0, 0.5)
+    picture = np.where(leafy[..., None], green, yard)
+    picture = picture * (1 + 0.12 * rng.standard_normal((CROP_PX, CROP_PX, 1)))
+    tint = _TINTS[rng.integers(0, len(_TINTS), rng.integers(1, 4))]  # a town has a few kinds of roofs
+    bright = rng.uniform(0.75, 1.7) * max(70.0, float(grey[0]))
+    kind = (chance * 104729 % 1 * len(tint)).astype(int)
+    tone = 0.7 + 0.6 * (chance * 15485863 % 1)
+    picture[roof] = (bright * tint[kind] * tone[..., None])[roof]
+    picture[shade] *= rng.uniform(0.45, 0.8)
+    picture[street] = yard * rng.uniform(0.5, 1.5)
+    blur = rng.uniform(0.35, 0.8)
+    picture = ndimage.gaussian_filter(picture, (blur, blur, 0))
+    _lay(scene, picture, where, rng)
+    labels = np.where(roof, ROOF, np.where(street, STREET, YARD)).astype(np.uint8)
+    scene.raw[where], scene.rule[where] = labels[where], rule
+
+
+def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:
+    """A road through the picture, straight or bent, bright or dark; where it lies, labelled ROAD."""
+    u, v = _turned(rng, bend=40)
+    width_px = rng.uniform(1.2, 4.5)
+    where = np.abs(u - np.median(u) - rng.uniform(-80, 80)) < width_px / 2
+    if rng.random() < 0.5:  # it ends, or turns a corner
+        end = float(np.quantile(v, rng.uniform(0.3, 0.7)))
+        where &= v < end
+        if rng.random() < 0.5:
+            where |= (np.abs(v - end) < width_px / 2) & (u > np.median(u[where]) if where.any() else True)
+    grey = scene.image.mean()
+    tone = rng.uniform(1.25, 2.2) if rng.random() < 0.7 else rng.uniform(0.35, 0.7)
+    picture = np.full((CROP_PX, CROP_PX, 3), grey * tone) * np.array([1.05, 1, rng.uniform(0.85, 1)])
+    _lay(scene, picture, where, rng, edge_px=1)
+    scene.raw[where], scene.rule[where] = ROAD, rule
+    return where
+
+
+def _turned(rng: np.random.Generator, bend: float = 8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two coordinates in pixels along and across, turned by chance and at times bent."""
+    y, x = np.mgrid[:CROP_PX, :CROP_PX].astype(float)
+    angle = rng.uniform(0, np.pi)
+    strength = bend * rng.random() if rng.random() < 0.6 else 0.0
+    wave = strength * ndimage.zoom(rng.standard_normal((5, 5)), CROP_PX / 5, order=3)[:CROP_PX, :CROP_PX]
+    return np.cos(angle) * x + np.sin(angle) * y + wave + 1024, np.cos(angle) * y - np.sin(angle) * x - wave + 1024
+
+
+def _lay(
+    scene: Scene, picture: NDArray[np.float64], where: NDArray[np.bool_], rng: np.random.Generator, edge_px: int = 3
+) -> None:
+    soft = ndimage.uniform_filter(where.astype(np.float32), int(rng.integers(1, edge_px + 1)))[..., None]
+    scene.image = np.clip(scene.image * (1 - soft) + picture * soft, 0, 255).astype(np.uint8)
