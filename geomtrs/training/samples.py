@@ -14,8 +14,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from geomtrs.data.afar import NOT_YET, freeze, pave, settle
 from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch, stretch
-from geomtrs.data.growth import NOT_YET, pave, settle
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
@@ -45,7 +45,7 @@ from geomtrs.training.truth import (
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
-_TOWN_SHARE, _ROAD_SHARE = 0.35, 0.2  # of the pairs from afar that are composed
+_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.12, 0.2  # of the pairs from afar that are composed
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
 
@@ -134,17 +134,19 @@ class PairSampler:
 
         image_a, image_b = take("A"), take("B", shift=True)
         assert image_a is not None
+        alone = image_b is None  # one date, shown twice: nothing changed
         if image_b is None:
             image_b = take("A", shift=True)
             assert image_b is not None
         mask, label_a, label_b = take("mask"), take("labelA"), take("labelB")
         rule = rule_of(sample.set, sample.name)
         zero = np.zeros((CROP_PX, CROP_PX), np.uint8)
-        still = np.zeros((CROP_PX, CROP_PX), bool) if mask is None else mask == 0
+        still = np.full((CROP_PX, CROP_PX), alone) if mask is None else mask == 0
         if rule is not None and label_a is not None:
             key = f"{sample.set}/{sample.name.split('_')[0]}"
             number = np.full_like(zero, RULE_NUMBERS[key if key in RULE_NUMBERS else sample.set])
-            second = label_b if label_b is not None else (label_a if sample.offsets[1] < 0 else zero + 255)
+            # A copy: what is laid into one date must not reach the labels of the other.
+            second = label_b if label_b is not None else (label_a.copy() if alone else zero + 255)
             return Scene(image_a, label_a, number), Scene(image_b, second, number.copy()), still
         thing = mask_means(sample.set, sample.name)
         if thing in (None, "anything"):
@@ -185,21 +187,26 @@ class PairSampler:
         return laid
 
     def _grow(self, bare: Scene, grown: Scene) -> NDArray[np.bool_]:
-        """At times a town or a road that `grown` has and `bare` has not: where they lie."""
+        """At times a town, a glacier or a road that `grown` has and `bare` has not: where they lie."""
         rng, rule = self.rng, RULE_NUMBERS["grown"]
-        town = road = np.zeros((CROP_PX, CROP_PX), bool)
+        town = ice = road = np.zeros((CROP_PX, CROP_PX), bool)
+        states = RULE_TABLES[grown.rule, :, grown.raw]
         if rng.random() < _TOWN_SHARE:
-            states = RULE_TABLES[grown.rule, :, grown.raw]
             taken = (states[..., [THINGS.index(t) for t in ("water", "town")]] == PRESENT).any(-1)
             town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
             settle(grown, town, rng, rule)
+        if rng.random() < _ICE_SHARE:
+            wet = states[..., THINGS.index("water")] == PRESENT
+            ice = ndimage.binary_opening(blob(rng, rng.uniform(0.05, 0.5)), iterations=2) & ~town
+            ice = ice & wet if (ice & wet).mean() > 0.02 and rng.random() < 0.5 else ice
+            freeze(grown, ice, rng, rule)
         if rng.random() < _ROAD_SHARE:
             road = pave(grown, rng, rule)
         # What is drawn anywhere was hardly there before, whether a label says so or not.
-        for where, thing in ((town, "town"), (road, "road")):
+        for where, thing in ((town, "town"), (ice, "ice"), (road, "road")):
             unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
             bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
-        return town | road
+        return town | ice | road
 
     def _ask(self, truth: Truth) -> list[Question]:
         """K questions whose answers are known in part: true ones, their opposites, other things, absent ones."""

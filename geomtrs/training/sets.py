@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from geomtrs.data.growth import NOT_YET, ROAD, ROOF, STREET, YARD
+from geomtrs.data.afar import ICE, NOT_YET, ROAD, ROOF, STREET, YARD
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
@@ -68,7 +68,7 @@ MAY_BURN = {
     "river_floods",
     "ru_forest",
 }
-# Sets from so far that a drawn town or road looks real among their pixels.
+# Sets from so far that a drawn town, road or glacier looks real among their pixels.
 MAY_GROW = {
     "amazon_forest",
     "india_s2",
@@ -116,11 +116,14 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
 
 
 def _grown() -> NDArray[np.uint8]:
-    """Of drawn towns and roads (`growth.py`): what grows in a yard, and whether a road is in a town, is not said."""
+    """Of drawn towns, roads and ice (`afar.py`): what grows in a yard, and whether a road is in a town, is not said."""
     table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
     for thing in ("water", "field", "tree", "grass", "bare", "boat", "pool", *ASSUMED_ABSENT):
         table[THINGS.index(thing), [ROOF, STREET, ROAD] if thing in ("tree", "grass", "bare") else _DRAWN] = ABSENT
-    for thing, there in (("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD])):
+    table[[THINGS.index(t) for t in THINGS if t != "ice"], ICE] = ABSENT
+    for thing, there in (
+        ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE])
+    ):  # fmt: skip
         table[THINGS.index(thing), NOT_YET] = ABSENT
         table[THINGS.index(thing), there] = PRESENT
     return table

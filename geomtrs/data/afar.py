@@ -1,4 +1,4 @@
-"""Towns and roads drawn into real pictures from afar, where the labelled ones are few: texture, not single houses."""
+"""Towns, roads and ice drawn into real pictures from afar, where labelled ones are few: texture, no single things."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from geomtrs.data.composite import CROP_PX, Scene
 
-NOT_YET, ROOF, STREET, YARD, ROAD = range(5)  # raw labels of what is drawn; NOT_YET for the date that lacks it
+NOT_YET, ROOF, STREET, YARD, ROAD, ICE = range(6)  # raw labels of what is drawn; NOT_YET for the date that lacks it
 _TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 0.85], [0.7, 0.9, 1.25]])
 
 
@@ -65,6 +65,22 @@ def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]
     return where
 
 
+def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
+    """Glacier ice within `where`: white to bluish, grained, at times with dark stripes of rubble along its flow."""
+    u, _ = _turned(rng, bend=60)
+    grain = sum(
+        ndimage.zoom(rng.standard_normal((side, side)), CROP_PX / side, order=1) / (side / 8) ** 0.35
+        for side in (8, 32, 128)
+    )
+    bright = rng.uniform(165, 245) * (1 + rng.uniform(0.03, 0.16) * grain)
+    if rng.random() < 0.6:
+        stripes = np.interp(u % 256, np.arange(256), ndimage.gaussian_filter1d(rng.random(256), 3, mode="wrap"))
+        bright = bright * np.where(stripes < np.quantile(stripes, rng.uniform(0.03, 0.25)), rng.uniform(0.4, 0.8), 1)
+    picture = bright[..., None] * np.array([rng.uniform(0.8, 1), rng.uniform(0.9, 1), 1])
+    _lay(scene, picture, where, rng)
+    scene.raw[where], scene.rule[where] = ICE, rule
+
+
 def _turned(rng: np.random.Generator, bend: float = 8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two coordinates in pixels along and across, turned by chance and at times bent."""
     y, x = np.mgrid[:CROP_PX, :CROP_PX].astype(float)
@@ -78,4 +94,4 @@ def _lay(
     scene: Scene, picture: NDArray[np.float64], where: NDArray[np.bool_], rng: np.random.Generator, edge_px: int = 3
 ) -> None:
     soft = ndimage.uniform_filter(where.astype(np.float32), int(rng.integers(1, edge_px + 1)))[..., None]
-    scene.image = np.clip(scene.image * (1 - soft) + picture * soft, 0, 255).astype(np.uint8)
+    scene.image = np.clip(np.rint(scene.image * (1 - soft) + picture * soft), 0, 255).astype(np.uint8)
