@@ -97,6 +97,19 @@ def stretch(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     return out
 
 
+def wither(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What is green turns brown or pale, as between seasons: the same ground, nothing came or went."""
+    pixels = image.astype(np.float32)
+    bright = pixels.mean(-1, keepdims=True)
+    green = (pixels[..., 1:2] - (pixels[..., :1] + pixels[..., 2:]) / 2) / (bright + 8)
+    share = np.clip(green * rng.uniform(3, 8), 0, 1) * rng.uniform(0.5, 1)
+    dry = bright * np.array([rng.uniform(1, 1.3), rng.uniform(0.88, 1.04), rng.uniform(0.6, 0.9)], np.float32)
+    out: NDArray[np.uint8] = np.clip(pixels * (1 - share) + dry * rng.uniform(0.9, 1.25) * share, 0, 255).astype(
+        np.uint8
+    )
+    return out
+
+
 def light(image: NDArray[np.uint8], rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
     """The same ground under other light: gain, gamma, cast and haze per band; at times blur, noise or JPEG."""
     gamma = np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.06 * strength, 3))

@@ -15,7 +15,19 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from geomtrs.data.afar import NOT_YET, freeze, pave, settle
-from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, blob, crop, lay_in, light, piece_mask, scorch, stretch
+from geomtrs.data.composite import (
+    CROP_PX,
+    TARGET_STRIDE,
+    Scene,
+    blob,
+    crop,
+    lay_in,
+    light,
+    piece_mask,
+    scorch,
+    stretch,
+    wither,
+)
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
@@ -45,6 +57,7 @@ from geomtrs.training.truth import (
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
+_SEASON_SHARE = 0.12  # of the pairs
 _TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.12, 0.2  # of the pairs from afar that are composed
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
@@ -93,6 +106,9 @@ class PairSampler:
         pictures = [before.image, after.image]
         if rng.random() < (_STRETCHED_COARSE if name in COARSE else _STRETCHED):
             pictures = [stretch(picture, rng) for picture in pictures]
+        if rng.random() < _SEASON_SHARE:
+            dry = int(rng.integers(2))
+            pictures[dry] = wither(pictures[dry], rng)
         images = np.stack([light(picture, rng, strength) for picture in pictures])
         step = slice(TARGET_STRIDE // 2, None, TARGET_STRIDE)
         first, last = (

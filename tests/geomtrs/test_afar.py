@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.data.afar import freeze, pave, settle
-from geomtrs.data.composite import CROP_PX, Scene, blob, stretch
+from geomtrs.data.composite import CROP_PX, Scene, blob, stretch, wither
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.data.pairs import Pack, write_pack
 from geomtrs.training.samples import PairSampler
@@ -104,3 +104,12 @@ def test_a_stretched_picture_fills_its_range_in_every_band_and_keeps_the_order_o
     assert all(np.ptp(bright[..., band]) == 255 for band in range(3))
     order = np.argsort(dull[..., 0].ravel(), kind="stable")
     assert (np.diff(bright[..., 0].ravel()[order].astype(int)) >= 0).all()
+
+
+def test_withered_ground_loses_its_green_and_roofs_stay_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((8, 8, 3), (120, 122, 124), np.uint8)
+    picture[:, :4] = 60, 130, 50
+    dry = wither(picture, rng).astype(int)
+    assert (dry[:, :4, 1] - dry[:, :4, 0] < 45).all()  # 70 before
+    assert (abs(dry[:, 4:] - picture[:, 4:]) <= 1).all()
