@@ -101,7 +101,7 @@ def wither(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     """What is green turns brown or pale, as between seasons: the same ground, nothing came or went."""
     pixels = image.astype(np.float32)
     bright = pixels.mean(-1, keepdims=True)
-    green = (pixels[..., 1:2] - (pixels[..., :1] + pixels[..., 2:]) / 2) / (bright + 8)
+    green = (pixels[..., 1:2] - np.maximum(pixels[..., :1], pixels[..., 2:])) / (bright + 8)  # turquoise water is not
     share = np.clip(green * rng.uniform(3, 8), 0, 1) * rng.uniform(0.5, 1)
     dry = bright * np.array([rng.uniform(1, 1.3), rng.uniform(0.88, 1.04), rng.uniform(0.6, 0.9)], np.float32)
     out: NDArray[np.uint8] = np.clip(pixels * (1 - share) + dry * rng.uniform(0.9, 1.25) * share, 0, 255).astype(
