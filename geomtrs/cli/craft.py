@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geomtrs.cli import craft_options as o
 from geomtrs.errors import QueryError
 
 if TYPE_CHECKING:
@@ -21,88 +22,38 @@ app = typer.Typer(help="A training set of one's own: pairs in, sentences with ma
 Crafted = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a crafted set.")]
 Json = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 
-_WHO, _CHAT = "Who finds and cuts out", "A chat model that sees"
-
 _ABLE = frozenset(("perceive", "judge", "phrase"))
 SHOWN = 10  # pairs that failed; the rest is counted
 
 
 @app.command("run")
 def run(
-    pairs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PAIRS",
-            help="Folder with A and B, or of such folders; a CSV or Parquet with before, after, before_labels, "
-            "after_labels, place; an archive run; or two rasters.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write, or to go on in.")],
-    labels: Annotated[
-        list[Path] | None, typer.Option(help="Label raster of each date of two rasters: name it twice.")
-    ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="JSON of label value → name; else classes.json beside them.")
-    ] = None,
-    tile_px: Annotated[int, typer.Option(min=64, max=2048, help="Side of the tiles of rasters, at most.")] = 512,
-    seed: Annotated[int, typer.Option(help="Of the words that are chosen.")] = 0,
-    per_pair: Annotated[int, typer.Option(min=1, help="Sentences about a pair, at most.")] = 6,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs.")] = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Pairs in work together.")] = 2,
-    rounds: Annotated[int, typer.Option(min=0, help="How often a mask is mended at most.")] = 2,
-    query: Annotated[
-        list[str] | None,
-        typer.Option("--query", "-q", help="A sentence to ask of every pair; repeat for more.", rich_help_panel=_WHO),
-    ] = None,
-    segmenter: Annotated[
-        str | None,
-        typer.Option(
-            help="labels, sam, clipseg, or a name of geomtrs model list; else labels, or nano for sentences and chat.",
-            rich_help_panel=_WHO,
-        ),
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder of the segmenter.", rich_help_panel=_WHO)] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_WHO)] = "auto",
-    second_look: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A change model that has to see every sentence in the pictures, such as nano; what it does not see "
-            "goes to the audit desk.",
-            rich_help_panel=_WHO,
-        ),
-    ] = None,
-    chat: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Base of a server of OpenAI's protocol, http://127.0.0.1:8000/v1, or the folder of a model.",
-            rich_help_panel=_CHAT,
-        ),
-    ] = None,
-    chat_model: Annotated[str, typer.Option(help="As the server names it.", rich_help_panel=_CHAT)] = "",
-    chat_does: Annotated[
-        str, typer.Option(help="What it does, by comma: perceive, judge, phrase.", rich_help_panel=_CHAT)
-    ] = "perceive,judge",
-    key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Environment variable that holds the key.", rich_help_panel=_CHAT)
-    ] = None,
-    allow_upload: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST", help="Pictures may be sent to this host; else they stay here.", rich_help_panel=_CHAT
-        ),
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(min=1, help="Over all runs in this folder; then it stops.", rich_help_panel=_CHAT)
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0.0, help="The same in money, by the prices.", rich_help_panel=_CHAT)
-    ] = None,
-    price_in: Annotated[float, typer.Option(min=0.0, help="Of 1,000 tokens in.", rich_help_panel=_CHAT)] = 0.0,
-    price_out: Annotated[float, typer.Option(min=0.0, help="Of 1,000 tokens out.", rich_help_panel=_CHAT)] = 0.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Of one call, s.", rich_help_panel=_CHAT)] = 120.0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No lines of progress.")] = False,
+    pairs: o.Pairs,
+    out: o.Out,
+    labels: o.LabelRasters = None,
+    classes: o.Classes = None,
+    tile_px: o.TilePx = 512,
+    seed: o.Seed = 0,
+    per_pair: o.PerPair = 6,
+    limit: o.Limit = None,
+    at_once: o.AtOnce = 2,
+    rounds: o.Rounds = 2,
+    query: o.Asked = None,
+    segmenter: o.Segmenter = None,
+    weights: o.Weights = None,
+    device: o.Device = "auto",
+    second_look: o.SecondLook = None,
+    chat: o.Chat = None,
+    chat_model: o.ChatModel = "",
+    chat_does: o.ChatDoes = "perceive,judge",
+    key_env: o.KeyEnv = None,
+    allow_upload: o.AllowUpload = None,
+    max_calls: o.MaxCalls = None,
+    max_cost: o.MaxCost = None,
+    price_in: o.PriceIn = 0.0,
+    price_out: o.PriceOut = 0.0,
+    timeout: o.Timeout = 120.0,
+    quiet: o.Quiet = False,
 ) -> int:
     """Make sentences with masks of pairs; a run that died is continued.
 
@@ -124,13 +75,10 @@ def run(
         raise _asked_wrongly("--max-cost", "no price", "--price-in and --price-out", "say what 1,000 tokens cost")
     sources = Sources(tuple(pairs), tuple(labels or ()), classes, tile_px)
     speaker = None
-    if chat is not None:
-        local = None if "://" in chat else Path(chat)
-        speaker = (
-            _local(local, device)
-            if local is not None
-            else _endpoint(chat, chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
-        )
+    if chat is not None and "://" in chat:
+        speaker = _endpoint(chat, chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
+    elif chat is not None:
+        speaker = _local(Path(chat), device)
     does = frozenset(one.strip() for one in chat_does.split(",")) if speaker is not None else frozenset()
     cuts = _segmenter(segmenter or ("nano" if query or "perceive" in does else "labels"), weights, device)
     parts = _parts(speaker, does, query or [], cuts, _verifier(second_look, cuts, device), per_pair, rounds)

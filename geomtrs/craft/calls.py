@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geomtrs.craft.protocols import Ask, Question, Reply, StoppedError
-from tiling.errors import OutputError
+from tiling.errors import TilingError
+from tiling.room import unwritten
 
+CHANGE_BYTES = 64 * 1024  # the pages of one change, in the journal and in the file
 CALLS = """
 CREATE TABLE sent (key TEXT PRIMARY KEY, times INTEGER);
 CREATE TABLE calls (
@@ -148,6 +150,6 @@ class Changing:
         if isinstance(error, sqlite3.Error):
             raise self._refusal(error) from error
 
-    def _refusal(self, error: sqlite3.Error) -> OutputError:
-        remedy = "free some space, close what has it open, then run the same again"
-        return OutputError(self._path, found=str(error), wanted="a change written", remedy=remedy)
+    def _refusal(self, error: sqlite3.Error) -> TilingError:
+        remedy = "free some space, close what has it open, then run the same again"  # a quota is told by no number
+        return unwritten(self._path, error, CHANGE_BYTES, remedy=remedy)

@@ -18,12 +18,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from PIL import Image
 
-from geomtrs.craft.calls import CALLS, Budget, Calls, Changing
+from geomtrs.craft.calls import CALLS, CHANGE_BYTES, Budget, Calls, Changing
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Check, Ground, Pair, Phrased
 from geomtrs.errors import DataError, JobError
 from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import publish
-from tiling.errors import OutputError
+from tiling.room import unwritten
 
 NAME, MASKS = "ledger.sqlite", "masks"
 FORMAT = 3
@@ -127,10 +127,8 @@ class Ledger:
             database.close()
             temporary.replace(folder / NAME)
         except (OSError, sqlite3.Error) as error:
-            raise OutputError(
-                folder / NAME, found=str(error), wanted="a ledger written",
-                remedy="free some space, or choose another --out",
-            ) from error  # fmt: skip
+            remedy = "free some space, or choose another --out"  # a quota is told by no number
+            raise unwritten(folder / NAME, error, CHANGE_BYTES, remedy=remedy) from error
         return cls(folder)
 
     def __enter__(self) -> Self:
