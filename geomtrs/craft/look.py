@@ -20,6 +20,9 @@ from geomtrs.query import Query
 
 FAINT = 0.05  # mean probability over a mask that may be right: a small model is shy of what it is seldom wrong about
 SEEN, MOSTLY = 0.3, 0.9  # mean probability over a patch that is seen, and so much of a mask is in such patches
+AGREED = 0.4  # IoU of a mask with what the model sees in and around it, a pixel as much as it is likely
+THERE = 1 / 2  # probability from which something is plainly there
+ALL = ("direction", "changed", "all-of-a-kind", "from-to", "several kinds", "grew", "shrank")  # wordings that mean all
 TIMES = 1.5  # as likely within a mask as in the ring around it, or the mask lies aside
 NEAR_PX, FAR_PX = 2, 8  # the ring
 RIM, RIM_PX, CORE_PX = 0.35, 3, 7  # as likely along the edge of a mask as in its middle, or the mask is too large
@@ -48,28 +51,44 @@ class SecondLook:
         if not phrased.mask.any():
             return checks
         probability = self._sight.probability(pair, Query(phrased.sentence))
-        return *checks, seen(probability, phrased.mask, phrased.known, plainly=True)
+        said = seen(probability, phrased.mask, phrased.known, plainly=True)
+        return *checks, said, no_more(probability, phrased)
 
 
 def seen(probability: NDArray[np.float32], mask: Bool, known: Bool, *, plainly: bool) -> Check:
-    """The model sees the mask more than what is around it, and up to its edge; plainly: it sees nearly every patch."""
+    """The model sees the mask more than what is around it, and up to its edge.
+
+    plainly  it sees nearly every patch, and much the same outline
+    """
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())[1:]
     means = np.asarray(ndimage.mean(probability, labels, range(1, count + 1)))
     share = float(sizes[means >= SEEN].sum() / sizes.sum())
     near, far = (ndimage.binary_dilation(mask, iterations=px) for px in (NEAR_PX, FAR_PX))
+    about = far & known
+    agreed = float(np.minimum(probability, mask)[about].sum() / np.maximum(probability, mask)[about].sum())
     inside, around = float(probability[mask].mean()), _middle(probability[far & ~near & known])
     # The picture's edge is no edge of a mask.
     rim, core = (ndimage.binary_erosion(mask, iterations=px, border_value=1) for px in (RIM_PX, CORE_PX))
     edge = float(probability[mask & ~rim].mean()) if core.any() and not rim.all() else inside
     middle = float(probability[core].mean()) if core.any() else inside
-    enough = share >= MOSTLY if plainly else inside >= FAINT
+    enough = share >= MOSTLY and agreed >= AGREED if plainly else inside >= FAINT
     fits = enough and inside >= TIMES * around and edge >= RIM * middle
     return Check(
         "seen",
         fits,
-        f"{share:.0%} of it; likely by {inside:.2f}, around it by {around:.2f}, along its edge by {edge:.2f}",
+        f"{share:.0%} of it; likely by {inside:.2f}, around it by {around:.2f}, along its edge by {edge:.2f}; "
+        f"IoU {agreed:.2f}",
     )
+
+
+def no_more(probability: NDArray[np.float32], phrased: Phrased) -> Check:
+    """Where the sentence means all of a thing, the model sees no more of it elsewhere than in the mask."""
+    if phrased.wording not in ALL:
+        return Check("all", True, "not all of it is meant")
+    far = ndimage.binary_dilation(phrased.mask, iterations=FAR_PX)
+    elsewhere, within = int((probability >= THERE)[phrased.known & ~far].sum()), int(phrased.mask.sum())
+    return Check("all", elsewhere <= within, f"{elsewhere} px elsewhere, the mask has {within}")
 
 
 def _middle(probability: NDArray[np.float32]) -> float:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.craft.grid import CELLS, shares
+from geomtrs.craft.outline import distinct, fullness, opened
 from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased
 from geomtrs.data.expressions import unopened
+from geomtrs.data.labels import ABSENT, PRESENT
 from geomtrs.data.patches import PATCH_PX
 from geomtrs.data.predicate import holds
 
@@ -24,7 +26,11 @@ WHOLE = 0.9  # of the picture: a mask so large tells of light or season
 DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
 LEAST_PX, LEAST = 32, 1 / 1000  # of a mask that somebody is to look at: pixels, and the share of its picture
-SOLID = 3 / 4  # of a mask is more than two pixels wide, or it is dust and the seam of two outlines that disagree
+SEEN = 1 / 50  # of the picture's longer side: what is narrower is a hair of ten pixels where the picture fills a desk
+SOLID, DUST = 0.8, 0.1  # so much of a mask is wider than that; so many of its patches may be less than that squared
+ALONE = 0.9  # of its hull that a patch fills where it is counted: two houses in one and a torn shore do not
+DISTINCT, TWICE = 1.25, 0.2  # so distinct is what stands out; so much of a mask may stand out when it is not there
+MEASURED = ("rank", "size", "count")  # wordings that are wrong where one patch is two things, or two are one
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
 WINDOW_PX, SMOOTH_PX = 15, 9  # over which texture is compared, and over which unlikeness is averaged
@@ -53,6 +59,8 @@ class RuleVerifier:
             Check("size", PATCH_PX <= pixels <= WHOLE * phrased.mask.size, f"{pixels} px of {phrased.mask.size}"),
             Check("known", known >= KNOWN, f"{known:.1%} of the picture"),
             _visible(phrased.mask),
+            _alone(phrased),
+            _once(pair, phrased),
             Check("twin", not twins, f"{len(twins)} earlier sentences like it"),
             _read_back(pair, phrased),
         )
@@ -85,10 +93,45 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
 
 
 def _visible(mask: Bool) -> Check:
-    """It is large enough to be seen, and no mere sliver between two outlines that disagree."""
-    pixels, solid = int(mask.sum()), int(ndimage.binary_opening(mask, np.ones((3, 3))).sum())
-    told = f"{solid} of {pixels} px are more than two wide, of a picture of {mask.size}"
-    return Check("visible", pixels >= max(LEAST_PX, LEAST * mask.size) and solid >= SOLID * pixels, told)
+    """It is large enough to be seen, and neither dust nor the seam of two outlines that disagree."""
+    pixels, width = int(mask.sum()), SEEN * max(mask.shape)
+    solid = int(opened(mask, width / 2).sum())
+    labels, count = ndimage.label(mask)
+    dust = int((np.bincount(labels.ravel())[1:] < width**2).sum())
+    told = f"{pixels} px of {mask.size}, {solid} of them wider than {width:.0f} px; {dust} of {count} patches are dust"
+    large = pixels >= max(LEAST_PX, LEAST * mask.size)
+    return Check("visible", large and solid >= SOLID * pixels and dust <= DUST * count, told)
+
+
+def _alone(phrased: Phrased) -> Check:
+    """What is counted or ranked is one thing a patch, as far as its outline tells."""
+    if phrased.wording not in MEASURED:
+        return Check("alone", True, "nothing is counted")
+    least = fullness(phrased.mask)
+    return Check("alone", least >= ALONE, f"a patch fills {least:.0%} of its hull")
+
+
+def _once(pair: Pair, phrased: Phrased) -> Check:
+    """What is not there yet, or any more, does not stand out from what is around it: else the labels err."""
+    patches = ndimage.label(phrased.mask)[0]
+    apart = distinct(patches, (pair.before, pair.after))
+    sizes = np.bincount(patches.ravel())[1:]
+    wrong = {"appear": apart[0], "disappear": apart[1]}.get(phrased.kind)
+    if wrong is None:  # of a change: the date that the labels tell, if they tell one
+        came, went = _ways(pair, patches)
+        wrong = np.where(came > went, apart[0], np.where(went > came, apart[1], apart.min(0)))
+    share = float(sizes[wrong >= DISTINCT].sum() / max(1, sizes.sum()))
+    return Check("once", share <= TWICE, f"{share:.0%} of it stands out when it should not be there")
+
+
+def _ways(pair: Pair, patches: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+    """(n,) pixels of each patch where something came, and where something went, by the labels."""
+    count = int(patches.max()) + 1
+    if pair.labels is None:
+        return [np.zeros(count - 1, np.int64)] * 2
+    dates = pair.labels.before, pair.labels.after
+    moved = [((one == ABSENT) & (other == PRESENT)).any(0) for one, other in (dates, dates[::-1])]
+    return [np.bincount(patches[way], minlength=count)[1:] for way in moved]
 
 
 def _bare(sentence: str) -> str:

@@ -12,9 +12,9 @@ from PIL import Image
 from geomtrs.cli import main
 from geomtrs.craft.audit.items import TripletSet
 from geomtrs.craft.ledger import UNCORRECTED, Ledger
-from geomtrs.craft.look import SecondLook, seen
+from geomtrs.craft.look import SecondLook, no_more, seen
 from geomtrs.craft.pairs import list_pairs, read_pair
-from geomtrs.craft.protocols import Bool, Candidate, Finding
+from geomtrs.craft.protocols import Bool, Candidate, Finding, Phrased
 from geomtrs.craft.run import craft
 from geomtrs.models.differencing import Differencing
 from tests.geomtrs.test_craft import BUILT, HEIGHT, LABELS, WIDTH, kept, write_pairs
@@ -73,6 +73,15 @@ def test_a_mask_fits_where_the_model_sees_it_up_to_its_edge(mask: Bool, faintly:
     told = probability(square(BUILT)), mask, np.ones_like(mask)
     assert seen(*told, plainly=False).passed is faintly
     assert seen(*told, plainly=True).passed is plainly
+
+
+def test_who_says_all_leaves_out_no_more_than_the_mask_has() -> None:
+    mask, two = square(BUILT), square(BUILT, NOT_THERE)
+    for wording, sees, content in (
+        ("all-of-a-kind", mask, True), ("all-of-a-kind", two, False), ("place", two, True),
+    ):  # fmt: skip
+        said = Phrased(0, "appear", "the new buildings", wording, mask, np.ones_like(mask))
+        assert no_more(probability(sees), said).passed is content
 
 
 def test_of_unlabelled_pairs_a_wrong_mask_is_found_before_it_is_phrased(tmp_path: Path) -> None:

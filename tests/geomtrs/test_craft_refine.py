@@ -201,11 +201,44 @@ def test_the_cost_is_counted_over_runs_and_stops_before_it_is_passed_k2(plain: P
         assert (whole["pairs"], len(stub.asked)) == ({"done": 2}, 18)
 
 
-def test_a_mask_too_small_to_see_or_a_mere_sliver_is_refused(tmp_path: Path) -> None:
-    pair = read_pair(list_pairs(write_pairs(tmp_path / "labelled", pairs=1))[0])
-    for where, seen_ in (((slice(6, 11), slice(84, 89)), False), ((slice(6, 8), slice(0, 90)), False), (BUILT, True)):
-        mask = np.zeros(pair.shape, bool)
-        mask[where] = True
-        said = Phrased(0, "appear", "the new buildings", "direction", mask, np.ones(pair.shape, bool))
-        checks = {check.rule: check.passed for check in RuleVerifier().sentence(pair, said, [])}
-        assert checks["visible"] is seen_
+DUST = [(slice(40, 42), slice(left, left + 2)) for left in range(10, 60, 10)]
+
+
+def ruled(pair: Pair, wording: str, *places: tuple[slice, slice]) -> dict[str, bool]:
+    """By rule, whether it is content with a sentence about what appeared in these places."""
+    mask = np.zeros(pair.shape, bool)
+    for place in places:
+        mask[place] = True
+    said = Phrased(0, "appear", "the new buildings", wording, mask, np.ones(pair.shape, bool))
+    return {check.rule: check.passed for check in RuleVerifier().sentence(pair, said, [])}
+
+
+@pytest.mark.parametrize(
+    ("places", "visible"),
+    [
+        ([(slice(6, 11), slice(84, 89))], False),
+        ([(slice(6, 8), slice(0, 90))], False),
+        ([BUILT, *DUST], False),
+        ([BUILT], True),
+        ([(slice(0, 2), slice(0, 90)), (slice(2, 3), slice(0, 90))], True),
+    ],
+    ids=["too small", "a sliver", "among dust", "a house", "cut off by the picture's edge"],
+)
+def test_a_mask_too_small_to_see_or_a_mere_sliver_is_refused(
+    places: list[tuple[slice, slice]], visible: bool, pair: Pair
+) -> None:
+    assert ruled(pair, "direction", *places)["visible"] is visible
+
+
+def test_what_is_ranked_or_counted_stands_alone(pair: Pair) -> None:
+    two_in_one = (BUILT, (slice(23, 42), slice(107, 118)))
+    assert ruled(pair, "direction", *two_in_one)["alone"]
+    for wording in ("rank", "size", "count"):
+        assert not ruled(pair, wording, *two_in_one)["alone"]
+        assert ruled(pair, wording, BUILT)["alone"]
+
+
+def test_what_should_not_be_there_yet_does_not_stand_out(pair: Pair) -> None:
+    assert ruled(pair, "direction", BUILT)["once"]
+    assert not ruled(replace(pair, before=pair.after), "direction", BUILT)["once"]
+    assert not ruled(pair, "direction", FELLED)["once"]  # trees that went, said to have come
