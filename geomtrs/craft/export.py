@@ -31,7 +31,7 @@ from geomtrs.craft.audit.items import thing_of
 from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.croissant import NAME as CROISSANT
 from geomtrs.craft.croissant import croissant
-from geomtrs.craft.ledger import UNCORRECTED, Ledger, Triplet, read_mask
+from geomtrs.craft.ledger import UNCORRECTED, Ledger, Quiet, Triplet, read_mask
 from geomtrs.craft.pairs import file_hash
 from geomtrs.craft.protocols import KINDS, Bool, Ground
 from geomtrs.craft.teach import SET, write_taught
@@ -56,6 +56,7 @@ class _Set:
     names: Mapping[str, str]
     splits: Mapping[str, str]
     reviewed: Reviewed
+    quiet: Sequence[Quiet]
 
     def of(self, split: str) -> list[Triplet]:
         return [one for one in self.triplets if self.splits[one.place] == split]
@@ -90,12 +91,18 @@ def export(
         raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     with Ledger(folder) as ledger:
         kept, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
+        quiet = ledger.quiet()
     reviewed = review(folder, kept, refused, audited_only=audited_only)
     triplets = reviewed.triplets
     if not triplets:
         raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
-    crafted = _Set(folder, triplets, _names(one.pair for one in triplets), split_places(triplets, val=val), reviewed)
-    _refuse_changed(triplets)
+    spoken = {one.pair for one in triplets}
+    # Of a pair in which nothing was found its labels speak alone, which no person has seen.
+    silent = format_ == "pairs" and not audited_only
+    quiet = [one for one in quiet if one.pair in spoken or (silent and not one.changed)]
+    names = _names(one.pair for one in quiet)
+    crafted = _Set(folder, triplets, names, split_places(triplets, val=val), reviewed, quiet)
+    _refuse_changed(quiet)
     temporary = out.absolute().with_name(f".{out.absolute().name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -146,12 +153,13 @@ def _as_pairs(crafted: _Set, out: Path) -> None:
     facts = [
         write_taught(
             out / SET,
-            crafted.names[pair],
-            crafted.splits[some[0].place],
-            [(one, crafted.mask(one)) for one in some],
+            crafted.names[one.pair],
+            crafted.splits.get(one.place, "train"),
+            one,
+            [(triplet, crafted.mask(triplet)) for triplet in taught.get(one.pair, ())],
             crafted.folder,
         )
-        for pair, some in taught.items()
+        for one in crafted.quiet
     ]
     lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in facts if one is not None]
     if not lines:
@@ -242,8 +250,8 @@ def _copy(crafted: _Set, out: Path) -> dict[str, tuple[str, str]]:
     return files
 
 
-def _refuse_changed(triplets: Sequence[Triplet]) -> None:
-    for one in {one.pair: one for one in triplets}.values():
+def _refuse_changed(pairs: Sequence[Quiet]) -> None:
+    for one in pairs:
         for side, file in zip("AB", one.files, strict=True):
             if not file.is_file() or file_hash(file) != one.hashes[side]:
                 raise DataError(

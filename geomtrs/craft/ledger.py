@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,7 +26,7 @@ from geomtrs.outputs.publish import publish
 from tiling.room import unwritten
 
 NAME, MASKS = "ledger.sqlite", "masks"
-FORMAT = 3
+FORMAT = 4
 Status = Literal["pending", "done", "failed"]
 KEPT, UNCORRECTED = "kept", "uncorrected"  # decisions; people's come later, beside these
 
@@ -35,7 +35,8 @@ _SCHEMA = f"""
 CREATE TABLE craft (format INTEGER, asked TEXT);
 CREATE TABLE pairs (
     id TEXT PRIMARY KEY, position INTEGER, status TEXT, reason TEXT, place TEXT, gsd_m REAL, rows INTEGER,
-    columns INTEGER, before_file TEXT, after_file TEXT, hashes TEXT, ground TEXT, digest TEXT, seconds REAL);
+    columns INTEGER, before_file TEXT, after_file TEXT, hashes TEXT, ground TEXT, digest TEXT, quiet TEXT,
+    seconds REAL);
 CREATE TABLE findings (
     pair TEXT REFERENCES pairs, number INTEGER, kind TEXT, facts TEXT, mask TEXT, pixels INTEGER, perceiver TEXT,
     segmenter TEXT, verifier TEXT, checks TEXT, decision TEXT, PRIMARY KEY (pair, number));
@@ -67,6 +68,7 @@ class Crafted:
     candidates: Sequence[tuple[Candidate, Judged]]
     sentences: Sequence[tuple[Phrased, Judged]]
     seconds: float
+    quiet: Mapping[str, Sequence[str]] = field(default_factory=dict)  # as `perceive.quiet`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,20 @@ class Triplet:
     found: str = ""  # the mask of its finding, by hash
     crafted_mask: str = ""  # its own, before anybody mended it
     known: float = 1.0  # share of the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A pair, what its labels know to be absent and unchanged, and whether anything was found in it."""
+
+    pair: str
+    place: str
+    gsd_m: float | None
+    shape: tuple[int, int]
+    files: tuple[Path, Path]
+    hashes: Mapping[str, str]
+    things: Mapping[str, Sequence[str]]
+    changed: bool
 
 
 class Ledger:
@@ -167,7 +183,8 @@ class Ledger:
         pair = crafted.pair
         facts = (
             pair.place, pair.gsd_m, *pair.shape, *map(self._relative, pair.files), json.dumps(dict(pair.hashes)),
-            json.dumps("pixels" if pair.ground is None else asdict(pair.ground)), pair.digest, crafted.seconds, pair.id,
+            json.dumps("pixels" if pair.ground is None else asdict(pair.ground)), pair.digest,
+            json.dumps(dict(crafted.quiet)), crafted.seconds, pair.id,
         )  # fmt: skip
         by = [parts[name] for name in ("perceiver", "segmenter", "verifier")]
         findings = [
@@ -189,7 +206,8 @@ class Ledger:
             self._database.executemany(f"INSERT OR IGNORE INTO triplets VALUES ({_marks(14)})", triplets)
             self._database.execute(
                 "UPDATE pairs SET status = 'done', reason = '', place = ?, gsd_m = ?, rows = ?, columns = ?, "
-                "before_file = ?, after_file = ?, hashes = ?, ground = ?, digest = ?, seconds = ? WHERE id = ?",
+                "before_file = ?, after_file = ?, hashes = ?, ground = ?, digest = ?, quiet = ?, seconds = ? "
+                "WHERE id = ?",
                 facts,
             )
 
@@ -212,6 +230,20 @@ class Ledger:
             decision,
         )
         return [_triplet(self.folder, row) for row in rows]
+
+    def quiet(self) -> list[Quiet]:
+        """Of every pair that is done, in the order of their ids."""
+        rows = self._rows(
+            "SELECT id, place, gsd_m, rows, columns, before_file, after_file, hashes, quiet, "
+            "EXISTS (SELECT * FROM findings WHERE pair = pairs.id) FROM pairs WHERE status = 'done' ORDER BY id"
+        )
+        return [
+            Quiet(
+                pair, place, gsd_m, (height, width), (self.folder / before, self.folder / after), json.loads(hashes),
+                json.loads(told), changed=bool(changed),
+            )
+            for pair, place, gsd_m, height, width, before, after, hashes, told, changed in rows
+        ]  # fmt: skip
 
     def checks(self) -> dict[str, tuple[Check, ...]]:
         """Every rule's word on each triplet, by its id."""

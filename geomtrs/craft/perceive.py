@@ -11,7 +11,7 @@ from geomtrs.craft.protocols import Ask, Finding, Pair, Way
 from geomtrs.craft.segment import state_of
 from geomtrs.data.expressions import NAMES, TRUE_NAMES
 from geomtrs.data.labels import ANYTHING, PRESENT, THINGS, Labels
-from geomtrs.data.patches import patches_of
+from geomtrs.data.patches import nowhere, patches_of
 from geomtrs.errors import DataError
 from geomtrs.models.differencing import direction
 from geomtrs.query import Query
@@ -56,6 +56,17 @@ class SentencePerceiver:
         ways: Mapping[str, Way] = {"appeared": "appeared", "disappeared": "disappeared", "either": "changed"}
         texts = [Query(text).text for text in self.sentences]
         return [Finding(ways[direction(text)], text, (), text, attributes={"asked": True}) for text in texts]
+
+
+def quiet(labels: Labels) -> dict[str, list[str]]:
+    """Things that the labels know to be nowhere at either date, and others that they know not to have changed anywhere.
+
+    Under "absent" and "unchanged", as `samples.jsonl` has them.
+    """
+    absent = [t for t in range(len(THINGS)) if nowhere(labels.before[t]) and nowhere(labels.after[t])]
+    others = (t for t in range(len(THINGS)) if t not in absent)
+    still = [t for t in others if nowhere(state_of(labels, "changed", t))]
+    return {"absent": [THINGS[t] for t in absent], "unchanged": [THINGS[t] for t in still]}
 
 
 def things_by_name() -> dict[str, str]:

@@ -13,6 +13,7 @@ from geomtrs.craft.calls import Budget
 from geomtrs.craft.judge import RuleJudge
 from geomtrs.craft.ledger import KEPT, NAME, Crafted, Judged, Ledger
 from geomtrs.craft.pairs import list_pairs
+from geomtrs.craft.perceive import quiet
 from geomtrs.craft.protocols import (
     Ask,
     Candidate,
@@ -128,7 +129,8 @@ def craft_pair(pair: Pair, parts: Parts, ask: Ask, *, seed: int = 0) -> Crafted:
     for phrased in parts.phraser.phrase(pair, checked, pair.rng(seed), ask):
         checks = parts.verifier.sentence(pair, phrased, [one for one, _ in sentences])
         sentences.append((phrased, Judged((*phrased.held, *checks))))
-    return Crafted(pair, candidates, sentences, time.perf_counter() - begun)
+    known = {} if pair.labels is None else quiet(pair.labels)
+    return Crafted(pair, candidates, sentences, time.perf_counter() - begun, known)
 
 
 def _list(sources: Sources, out: Path) -> Sequence[Waiting]:

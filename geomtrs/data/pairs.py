@@ -33,6 +33,8 @@ class Sample:
     gsd_m: float | None
     direction: str | None
     offsets: tuple[int, int, int, int, int]  # of PLANES
+    absent: tuple[str, ...] = ()  # things that are nowhere at either date, whatever its labels leave open
+    unchanged: tuple[str, ...] = ()  # things that came and went nowhere
 
 
 class Pack:
@@ -41,7 +43,8 @@ class Pack:
     def __init__(self, folder: Path) -> None:
         """Opens `pixels.bin` and `index.json`; raises FileNotFoundError where they are not."""
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        self.samples = tuple(Sample(**{**row, "offsets": tuple(row["offsets"])}) for row in index)
+        lists = ("offsets", "absent", "unchanged")
+        self.samples = tuple(Sample(**{**row, **{key: tuple(row.get(key, ())) for key in lists}}) for row in index)
         self._bytes = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
 
     def plane(self, sample: Sample, name: str) -> NDArray[np.uint8] | None:
@@ -108,7 +111,13 @@ def write_pack(folder: Path, samples: Iterator[tuple[dict[str, object], dict[str
                 height=height, width=width, gsd_m=float(str(gsd)) if gsd else None,
                 direction=str(direction) if direction else None,
                 offsets=(offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]),
+                absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"),
             )  # fmt: skip
             index.append(asdict(sample))
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     return len(index)
+
+
+def _names(facts: Mapping[str, object], key: str) -> tuple[str, ...]:
+    names = facts.get(key, ())
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()

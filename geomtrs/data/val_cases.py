@@ -78,7 +78,7 @@ def read_labels(pack: Pack, sample: Sample) -> Labels | None:
         labels = Labels.by_mask(still, ANYTHING if meant == "anything" else THINGS.index(meant), sample.direction)
     else:
         return None
-    for name in set(_NEVER_SHOWN) - {*_MAY_SHOW.get(sample.set, ())}:
+    for name in {*sample.absent} | set(_NEVER_SHOWN) - {*_MAY_SHOW.get(sample.set, ())}:
         labels.before[THINGS.index(name)] = labels.after[THINGS.index(name)] = ABSENT
     return labels
 

@@ -98,7 +98,8 @@ class PairSampler:
         sample = self._pick(name)
         before, after, still = self._read(sample)
         laid = np.zeros((CROP_PX, CROP_PX), bool)
-        if sample.offsets[1] < 0 or rng.random() < 0.2:
+        composed = sample.offsets[1] < 0 or rng.random() < 0.2
+        if composed:
             laid = self._compose(name, before, after)
         if rng.random() < (0.5 if sample.offsets[1] < 0 or name == "drawn" else 0.3):
             before, after = after, before
@@ -115,9 +116,13 @@ class PairSampler:
             RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1)
             for scene in (before, after)
         )
+        # What was laid in may be such a thing.
+        absent, unchanged = ([THINGS.index(t) for t in of if not composed] for of in (sample.absent, sample.unchanged))
+        first[absent] = last[absent] = ABSENT
         anything = anything_of(sample, before, after, still, laid)[step, step]
         truth = Truth(
-            first, last, (still & ~laid)[step, step], (~still & ~laid)[step, step], anything, about_of(sample)
+            first, last, (still & ~laid)[step, step], (~still & ~laid)[step, step], anything, about_of(sample),
+            tuple(unchanged),
         )  # fmt: skip
         questions = self._ask(truth)
         presence, answers, existence = told(questions, truth)

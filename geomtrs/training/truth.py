@@ -66,6 +66,7 @@ class Truth:
     marked: NDArray[np.bool_]
     anything: NDArray[np.uint8]
     about: int | None
+    unchanged: tuple[int, ...] = ()  # things that came and went nowhere
 
     @cached_property
     def come(self) -> NDArray[np.uint8]:
@@ -95,6 +96,7 @@ class Truth:
         if self.about is not None:
             known[self.about] = True  # a tile without any change of it teaches what is none
         out[known[:, None, None] & self.still] = ABSENT
+        out[list(self.unchanged)] = ABSENT
         return out
 
 

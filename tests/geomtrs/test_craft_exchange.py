@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from geomtrs.cli import main
 from geomtrs.craft.audit.decisions import Decision, append, mended_mask, read, read_all, standing
@@ -21,7 +22,9 @@ from geomtrs.data.labels import ABSENT, PRESENT, RULES, THINGS, UNKNOWN
 from geomtrs.data.pairs import Pack, read_folder, write_pack
 from geomtrs.data.val_cases import cases, read_labels
 from geomtrs.errors import DataError
-from tests.geomtrs.test_craft import BUILT, FELLED, LABELS, kept, write_pairs
+from geomtrs.training.samples import PairSampler
+from geomtrs.training.truth import APPEARED, DISAPPEARED
+from tests.geomtrs.test_craft import BUILT, FELLED, HEIGHT, LABELS, WIDTH, kept, write_pairs
 
 
 @pytest.fixture
@@ -169,6 +172,40 @@ def test_what_was_accepted_becomes_labels_that_training_reads(crafted: Path, tmp
     assert (told.before[tree][FELLED] == UNKNOWN).all()  # rejected: nothing is told of it
     assert {one.split for one in pack.samples} == {"train", "val"}
     assert any(case.thing == "building" for split in ("train", "val") for case in cases(pack, split=split))
+
+
+def test_what_labels_know_to_be_nowhere_is_learned_k4(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path, pairs=3)
+    for name, house in (("p1", 7), ("p2", 0)):  # a house that stands, and nothing; in both nothing changed
+        for side in "AB":
+            label = np.zeros((HEIGHT, WIDTH), np.uint8)
+            label[BUILT] = house
+            Image.fromarray(label).save(folder / f"label{side}" / f"{name}.png")
+    craft(folder, tmp_path / "crafted", LABELS)
+    export(tmp_path / "crafted", tmp_path / "set", "pairs", val=0)
+    write_pack(tmp_path / "pack", read_folder(tmp_path / "set"))
+    pack = Pack(tmp_path / "pack")
+    told = {one.name: (set(one.absent), set(one.unchanged)) for one in pack.samples}
+    assert told == {
+        "yard_p0": (set(), set()),
+        "yard_p1": ({"tree"}, {"building"}),
+        "yard_p2": ({"building", "tree"}, set()),
+    }
+    said = [case for case in cases(pack, split="train") if case.mask.sum() == 0]
+    assert {case.thing for case in said} >= {"building", "tree"}
+    sampler = PairSampler(pack, np.random.default_rng(0))
+    nowhere = {
+        (question.thing, question.direction)
+        for drawn in (sampler.draw() for _ in range(40))
+        if PRESENT not in drawn.existence  # of the pairs in which nothing changed
+        for question, state in zip(drawn.questions, drawn.existence, strict=True)
+        if state == ABSENT
+    }
+    building, tree = THINGS.index("building"), THINGS.index("tree")
+    for thing in (building, tree):
+        assert {(thing, APPEARED), (thing, DISAPPEARED)} <= nowhere
+    export(tmp_path / "crafted", tmp_path / "published", "mtrefseg21k", val=0)
+    assert [path.stem for path in (tmp_path / "published").rglob("A/*.png")] == ["yard_p0"]
 
 
 def test_values_of_crafted_labels_tell_a_thing_and_nothing_that_may_be_there_with_it() -> None:
