@@ -125,6 +125,10 @@ def export(
     val: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the second split, by whole places.")] = 0.2,
     licence: Annotated[str, typer.Option(help="Of the pictures, for the datasheet.")] = "not stated",
     audited_only: Annotated[bool, typer.Option("--audited-only", help="Nothing that no person accepted.")] = False,
+    absent: Annotated[
+        int,
+        typer.Option(min=0, help="Sentences about what is nowhere in a pair, at most: empty masks, of mtrefseg21k."),
+    ] = 0,
 ) -> None:
     """Write what was kept, and not rejected at the desk, as a set that others read, split by place.
 
@@ -134,7 +138,7 @@ def export(
     """
     from geomtrs.craft.export import export as export_
 
-    count = export_(folder, out, format, val=val, licence=licence, audited_only=audited_only)
+    count = export_(folder, out, format, val=val, licence=licence, audited_only=audited_only, absent=absent)
     print(f"{out}: {count:,} sentences")
 
 

@@ -33,6 +33,7 @@ from geomtrs.craft.croissant import NAME as CROISSANT
 from geomtrs.craft.croissant import croissant
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Quiet, Triplet, read_mask
 from geomtrs.craft.pairs import file_hash
+from geomtrs.craft.phrase import absent_sentences
 from geomtrs.craft.protocols import KINDS, Bool, Ground
 from geomtrs.craft.teach import SET, write_taught
 from geomtrs.data import pictures, triplets
@@ -57,6 +58,7 @@ class _Set:
     splits: Mapping[str, str]
     reviewed: Reviewed
     quiet: Sequence[Quiet]
+    absent: int
 
     def of(self, split: str) -> list[Triplet]:
         return [one for one in self.triplets if self.splits[one.place] == split]
@@ -73,20 +75,27 @@ def export(
     val: float = 0.2,
     licence: str = "not stated",
     audited_only: bool = False,
+    absent: int = 0,
 ) -> int:
     """The kept triplets of a crafted set in a new folder, less what people rejected or differ about, as they mended it.
 
     val           at least this share of the sentences goes to the second split, by whole places; 0 = none
     licence       of the pictures, for the datasheet
     audited_only  nothing that no person has accepted
+    absent        sentences about what is nowhere in a pair by its labels, at most, with empty masks; of mtrefseg21k
 
     How many there are is returned.
 
-    Raises QueryError for an unknown format, DataError where nothing was kept, `out` holds something, or a picture or
-    mask is no longer the one that was crafted. Nothing is left behind then.
+    Raises QueryError for an unknown format or for absent sentences in another, DataError where nothing was kept, `out`
+    holds something, or a picture or mask is no longer the one that was crafted. Nothing is left behind then.
     """
     if format_ not in FORMATS:
         raise QueryError("--format", found=repr(format_), wanted=", ".join(FORMATS), remedy="name one of them")
+    if absent and (format_ != "mtrefseg21k" or audited_only):
+        raise QueryError(
+            "--absent", found=f"--format {format_}{' --audited-only' * audited_only}",
+            wanted="mtrefseg21k, whoever has seen them", remedy="leave --absent out",
+        )  # fmt: skip
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     with Ledger(folder) as ledger:
@@ -98,10 +107,10 @@ def export(
         raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
     spoken = {one.pair for one in triplets}
     # Of a pair in which nothing was found its labels speak alone, which no person has seen.
-    silent = format_ == "pairs" and not audited_only
+    silent = (format_ == "pairs" or absent > 0) and not audited_only
     quiet = [one for one in quiet if one.pair in spoken or (silent and not one.changed)]
     names = _names(one.pair for one in quiet)
-    crafted = _Set(folder, triplets, names, split_places(triplets, val=val), reviewed, quiet)
+    crafted = _Set(folder, triplets, names, split_places(triplets, val=val), reviewed, quiet, absent)
     _refuse_changed(quiet)
     temporary = out.absolute().with_name(f".{out.absolute().name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -142,9 +151,9 @@ def split_places(triplets: Sequence[Triplet], *, val: float) -> dict[str, str]:
 
 def _as_mtrefseg21k(crafted: _Set, out: Path) -> None:
     for split, name in SPLITS.items():
-        some = crafted.of(split)
+        some = [*_written(crafted, crafted.of(split)), *_nowhere(crafted, split)]
         if some:
-            triplets.write_split(out / name, _written(crafted, some))
+            triplets.write_split(out / name, some)
 
 
 def _as_pairs(crafted: _Set, out: Path) -> None:
@@ -173,6 +182,14 @@ def _as_pairs(crafted: _Set, out: Path) -> None:
 def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[triplets.Triplet]:
     for one in some:
         yield triplets.Triplet(crafted.names[one.pair], *one.files, crafted.mask(one), one.sentence)
+
+
+def _nowhere(crafted: _Set, split: str) -> Iterator[triplets.Triplet]:
+    """Sentences with empty masks, which the format allows: one of seven is so in its remote-sensing val split."""
+    for one in crafted.quiet:
+        if crafted.splits.get(one.place, "train") == split:
+            for sentence in absent_sentences(one.pair, one.things, crafted.absent):
+                yield triplets.Triplet(crafted.names[one.pair], *one.files, np.zeros(one.shape, bool), sentence)
 
 
 def _as_coco(crafted: _Set, out: Path) -> None:

@@ -4,7 +4,8 @@ held to the facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from geomtrs.craft.chat import answered, closed
 from geomtrs.craft.facts import held
 from geomtrs.craft.protocols import KIND_OF, Ask, Candidate, Finding, Pair, Phrased, Question, Speaker, Way
 from geomtrs.data.expressions import unopened
-from geomtrs.data.labels import ANYTHING
+from geomtrs.data.labels import ANYTHING, THINGS
+from geomtrs.data.phrases import sayings
 from geomtrs.data.referring import Referring, refer
 
 _PLAIN: Mapping[Way, tuple[str, ...]] = {
@@ -92,6 +94,17 @@ class ChatPhraser:
             for text in answered(self.speaker, question, SCHEMA, _wordings, pair, ask)[: self.ways]:
                 said.append(_held(text, number, candidate, finding))
         return said
+
+
+def absent_sentences(pair: str, things: Mapping[str, Collection[str]], most: int) -> list[str]:
+    """Sentences about things that came and went nowhere, the same for a pair whenever it is asked for."""
+    rng = np.random.default_rng([*hashlib.blake2b(pair.encode(), digest_size=16).digest()])
+    said = [
+        [one.text for one in sayings()[THINGS.index(thing), way, None] if not one.held_out]
+        for thing in sorted({one for some in things.values() for one in some})
+        for way in ("appeared", "disappeared", "changed")
+    ]
+    return [said[i][int(rng.integers(len(said[i])))] for i in rng.permutation(len(said))[:most]]
 
 
 def _wordings(document: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from geomtrs.craft.incoming import take_in
 from geomtrs.craft.ledger import read_mask
 from geomtrs.craft.run import craft
 from geomtrs.data.labels import ABSENT, PRESENT, RULES, THINGS, UNKNOWN
+from geomtrs.data.mtrefseg21k import Rule, read_split
 from geomtrs.data.pairs import Pack, read_folder, write_pack
 from geomtrs.data.val_cases import cases, read_labels
 from geomtrs.errors import DataError
@@ -206,6 +207,12 @@ def test_what_labels_know_to_be_nowhere_is_learned_k4(tmp_path: Path) -> None:
         assert {(thing, APPEARED), (thing, DISAPPEARED)} <= nowhere
     export(tmp_path / "crafted", tmp_path / "published", "mtrefseg21k", val=0)
     assert [path.stem for path in (tmp_path / "published").rglob("A/*.png")] == ["yard_p0"]
+    export(tmp_path / "crafted", tmp_path / "nowhere", "mtrefseg21k", val=0, absent=2)
+    for rule in Rule:
+        samples = read_split(tmp_path / "nowhere" / "train_FINAL_CLEAN", rule=rule).samples
+        empty = [one for one in samples if one.mask is not None and not np.asarray(Image.open(one.mask)).any()]
+        assert {one.before.stem for one in empty} == {"yard_p1", "yard_p2"}
+        assert len(empty) == len({one.sentence for one in empty}) == 4
 
 
 def test_values_of_crafted_labels_tell_a_thing_and_nothing_that_may_be_there_with_it() -> None:
