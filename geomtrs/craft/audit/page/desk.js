@@ -74,7 +74,9 @@ function told() {
   $("#sentence").classList.toggle("long", $("#sentence").textContent.length > 90);
   $("#note").textContent = item.note + (item.said?.sentence ? ` · was “${item.sentence}”` : "");
   $("#checks").replaceChildren(...item.checks.map((check) =>
-    make("li", { className: check.passed ? "" : "failed" }, make("b", { textContent: check.rule }), ` ${check.saw}`)));
+    // What a content rule saw is there for who asks: nine of them in full would take the room of the pictures.
+    make("li", { className: check.passed ? "" : "failed", title: check.saw },
+      make("b", { textContent: check.rule }), check.passed ? "" : ` ${check.saw}`)));
   const nothing = item.kind === NOTHING;
   $("#accept").textContent = nothing ? "nothing here" : "accept";
   $("#reject").textContent = nothing ? "missed" : "reject";
