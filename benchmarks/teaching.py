@@ -89,7 +89,7 @@ def taught(data: Path, out: Path, steps: int, rate: float) -> Path:
     """Folder of weights."""
     config = StageConfig(
         model="nano", data=str(data), out=str(out), start=str(SHIPPED), steps=steps, batch=4, rate=rate,
-        drawn=0, ema=0.95, workers=0, save_every=10_000, look_every=10_000, seed=1,
+        drawn=0, ema=0.95, workers=0, save_every=10_000, look_every=10_000, seed=1, keep_norms=True,
     )  # fmt: skip
     return out / "nano" if (out / "nano").is_dir() else stage2(config)
 

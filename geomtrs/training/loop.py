@@ -49,6 +49,7 @@ class Settings:
     clip: float = 1.0
     ema: float = 0.998
     frozen_blocks: int = 4
+    keep_norms: bool = False  # statistics of batch norms: of a few pictures they tell less than those of the start
     bf16: bool = True
     device: str = "cpu"
     seed: int = 0
@@ -135,6 +136,9 @@ def train(
     modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
     spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, settings)
     model.train()
+    for module in model.modules():
+        if settings.keep_norms and isinstance(module, nn.BatchNorm2d):
+            module.eval()
     last, bad = time.monotonic(), 0
     stream = batches(steps * settings.accumulate)
     with (folder / "log.jsonl").open("a", encoding="utf-8") as lines:
@@ -271,7 +275,8 @@ def _restore(
     if not path.exists():
         return 0.0, 0
     state = torch.load(path, weights_only=True)
-    refuse_other_settings(path, state["settings"], asdict(settings), _MAY_DIFFER)
+    before = asdict(Settings()) | state["settings"]  # a checkpoint from before a setting had its default
+    refuse_other_settings(path, before, asdict(settings), _MAY_DIFFER)
     for name, module in modules.items():
         module.load_state_dict(state[name], strict=False)
     optimiser.load_state_dict(state["optimiser"])

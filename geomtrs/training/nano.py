@@ -166,6 +166,7 @@ def _train(
         clip=config.clip,
         ema=config.ema,
         frozen_blocks=config.frozen_blocks,
+        keep_norms=config.keep_norms,
         bf16=device.precision == "bf16",
         device=device.name,
         seed=config.seed,

@@ -111,6 +111,18 @@ def test_without_unseen_scenes_weights_stay_as_sure_as_they_were(data: Path, tmp
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_statistics_of_a_few_pictures_take_the_place_of_those_of_the_start_unless_they_are_kept(
+    kept: bool, data: Path, tmp_path: Path
+) -> None:
+    nano.stage2(config(data, tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS), keep_norms=kept))
+    state = torch.load(tmp_path / "out" / "stage2.pt", weights_only=True)["model"]
+    start = nano._go_on(WEIGHTS)[0].state_dict()
+    norms = [key for key in start if key.endswith("running_var")]
+    assert norms
+    assert all(torch.equal(state[key], start[key].to(state[key].dtype)) for key in norms) is kept
+
+
 @pytest.mark.parametrize("fusion", ["concat_conv", "abs_diff", "avg"])
 def test_the_small_model_trains_with_every_published_fusion(data: Path, tmp_path: Path, fusion: str) -> None:
     nano.stage1(config(data, tmp_path / "out", steps=2, fusion=fusion))
