@@ -587,8 +587,9 @@ def test_sentences_of_the_user_are_cut_out_by_a_model_of_unlabelled_pairs_k1(pla
     came, went = "the bright house that appeared", "the bright house that was removed"
     counts = craft(plain, tmp_path / "out", with_model(SentencePerceiver((came, went))))
     assert counts["pairs"] == {"done": 2}
-    assert counts["failed_rules"] == {"size": 2, "judge": 2}  # nothing became darker
-    (one, *_) = kept(tmp_path / "out")
+    # Nothing became darker; and where trees were felled it is brighter as well, which a new house does not explain.
+    assert counts["failed_rules"] == {"once": 2, "size": 2, "judge": 2}
+    (one, *_) = kept(tmp_path / "out", UNCORRECTED)
     assert (one.sentence, one.kind) == (came, "appear")
     assert read_mask(tmp_path / "out", one.mask)[BUILT].mean() > 0.9
 
