@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,11 +75,8 @@ def run(
     if max_cost is not None and not price_in + price_out:
         raise _asked_wrongly("--max-cost", "no price", "--price-in and --price-out", "say what 1,000 tokens cost")
     sources = Sources(tuple(pairs), tuple(labels or ()), classes, tile_px)
-    speaker = None
-    if chat is not None and "://" in chat:
-        speaker = _endpoint(chat, chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
-    elif chat is not None:
-        speaker = _local(Path(chat), device)
+    endpoint = partial(_endpoint, model=chat_model, key_env=key_env, allow_upload=allow_upload, timeout_s=timeout)
+    speaker = None if chat is None else endpoint(chat) if "://" in chat else _local(Path(chat), device)
     does = frozenset(one.strip() for one in chat_does.split(",")) if speaker is not None else frozenset()
     cuts = _segmenter(segmenter or ("nano" if query or "perceive" in does else "labels"), weights, device)
     parts = _parts(speaker, does, query or [], cuts, _verifier(second_look, cuts, device), per_pair, rounds)
@@ -195,7 +193,7 @@ def _local(folder: Path, device: str) -> Speaker:
     return LocalModel(folder, choose(device))
 
 
-def _endpoint(url: str, model: str, *, key_env: str | None, allow_upload: str | None, timeout_s: float) -> Speaker:
+def _endpoint(url: str, *, model: str, key_env: str | None, allow_upload: str | None, timeout_s: float) -> Speaker:
     from geomtrs.craft.endpoint import Endpoint
 
     if not model:

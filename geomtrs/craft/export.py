@@ -89,13 +89,7 @@ def export(
     Raises QueryError for an unknown format or for absent sentences in another, DataError where nothing was kept, `out`
     holds something, or a picture or mask is no longer the one that was crafted. Nothing is left behind then.
     """
-    if format_ not in FORMATS:
-        raise QueryError("--format", found=repr(format_), wanted=", ".join(FORMATS), remedy="name one of them")
-    if absent and (format_ != "mtrefseg21k" or audited_only):
-        raise QueryError(
-            "--absent", found=f"--format {format_}{' --audited-only' * audited_only}",
-            wanted="mtrefseg21k, whoever has seen them", remedy="leave --absent out",
-        )  # fmt: skip
+    _refuse_wrongly_asked(format_, absent, audited_only=audited_only)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     with Ledger(folder) as ledger:
@@ -106,34 +100,43 @@ def export(
     if not triplets:
         raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
     spoken = {one.pair for one in triplets}
-    # Of a pair in which nothing was found its labels speak alone, which no person has seen.
+    # Where nothing was found the labels speak alone, which no person has seen.
     silent = (format_ == "pairs" or absent > 0) and not audited_only
     quiet = [one for one in quiet if one.pair in spoken or (silent and not one.changed)]
-    names = _names(one.pair for one in quiet)
-    crafted = _Set(folder, triplets, names, split_places(triplets, val=val), reviewed, quiet, absent)
+    names, splits = _names(one.pair for one in quiet), split_places(triplets, val=val)
+    crafted = _Set(folder, triplets, names, splits, reviewed, quiet, absent)
     _refuse_changed(quiet)
     temporary = out.absolute().with_name(f".{out.absolute().name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         writers: dict[str, Callable[[_Set, Path], None]] = {
-            "mtrefseg21k": _as_mtrefseg21k, "coco": _as_coco, "labelstudio": _as_label_studio,
-            "pairs": _as_pairs,
+            "mtrefseg21k": _as_mtrefseg21k, "coco": _as_coco, "labelstudio": _as_label_studio, "pairs": _as_pairs,
         }  # fmt: skip
         writers[format_](crafted, temporary)
         _placed(_table(crafted), crafted).to_parquet(temporary / "triplets.parquet", index=False)
         sheet = _datasheet(crafted, asked, refused=len(refused), licence=licence)
         (temporary / "datasheet.md").write_text(sheet, encoding="utf-8")
         told = f"{len(triplets)} sentences about what changed between two pictures of a place, each with its mask."
-        sets = sorted({one.pair.split("/")[0] for one in triplets})  # and no folder's name: equal ledgers, equal bytes
-        described = croissant(temporary, name=", ".join(sets), description=told, licence=licence)
-        (temporary / CROISSANT).write_bytes(json_bytes(described))
+        sets = ", ".join(sorted({one.pair.split("/")[0] for one in triplets}))  # no folder's name: equal bytes
+        described = json_bytes(croissant(temporary, name=sets, description=told, licence=licence))
+        (temporary / CROISSANT).write_bytes(described)
         if out.exists():
             out.rmdir()
         temporary.rename(out.absolute())
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return len(triplets)
+
+
+def _refuse_wrongly_asked(format_: str, absent: int, *, audited_only: bool) -> None:
+    if format_ not in FORMATS:
+        raise QueryError("--format", found=repr(format_), wanted=", ".join(FORMATS), remedy="name one of them")
+    if absent and (format_ != "mtrefseg21k" or audited_only):
+        raise QueryError(
+            "--absent", found=f"--format {format_}{' --audited-only' * audited_only}",
+            wanted="mtrefseg21k, whoever has seen them", remedy="leave --absent out",
+        )  # fmt: skip
 
 
 def split_places(triplets: Sequence[Triplet], *, val: float) -> dict[str, str]:

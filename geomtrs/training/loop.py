@@ -135,10 +135,7 @@ def train(
     average, average_extra = deepcopy(model).eval(), deepcopy(extra).eval()
     modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
     spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, settings)
-    model.train()
-    for module in model.modules():
-        if settings.keep_norms and isinstance(module, nn.BatchNorm2d):
-            module.eval()
+    _learns(model, settings)
     last, bad = time.monotonic(), 0
     stream = batches(steps * settings.accumulate)
     with (folder / "log.jsonl").open("a", encoding="utf-8") as lines:
@@ -169,6 +166,13 @@ def train(
                 progress = {"spent": spent, "steps": steps, "settings": asdict(settings)}
                 save_state(folder / f"{stage}.pt", modules, optimiser, progress)
     return average
+
+
+def _learns(model: MTRefSeg, settings: Settings) -> None:
+    model.train()
+    for module in model.modules():
+        if settings.keep_norms and isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, settings: Settings, done: float) -> None:
