@@ -142,7 +142,7 @@ class Nano:
             torch.from_numpy(arrays[name]).to(self.device.name).float() for name in ("maps", "scales", "coarse")
         )
         height, width = (int(side) for side in arrays["shape"][0])
-        fine = (maps * scales[..., None, None]).unbind(1)
+        fine = maps.mul_(scales[..., None, None]).unbind(1)
         return Features(ImageMaps(*fine, *coarse.unbind(1)), (height, width))
 
     @cached_property
