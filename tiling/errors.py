@@ -41,6 +41,10 @@ class BlockError(TilingError, RuntimeError):
     """A block that failed after its retries; names the window."""
 
 
+class NoWorkersError(TilingError, RuntimeError):
+    """A cluster without workers, or that does not answer: whatever comes next would meet the same."""
+
+
 class OutputError(TilingError, OSError):
     """A target that exists, cannot be written, or does not read back as written."""
 
