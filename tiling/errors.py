@@ -29,6 +29,10 @@ class SourceError(TilingError, ValueError):
     """A raster that cannot be read or used."""
 
 
+class RefusedError(SourceError):
+    """A raster that costs or names more than it may: trying again changes nothing."""
+
+
 class GridError(TilingError, ValueError):
     """Rasters or areas that do not fit together."""
 

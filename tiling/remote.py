@@ -9,7 +9,7 @@ from typing import TypeVar
 import rasterio
 from rasterio.errors import RasterioError
 
-from tiling.errors import SourceError
+from tiling.errors import RefusedError, SourceError
 from tiling.retry import tried
 
 T = TypeVar("T")
@@ -45,8 +45,13 @@ def patiently(work: Callable[[], T], forget: Callable[[], None] = lambda: None) 
     What the environment says of these options goes first. Raises what the last attempt raised.
     """
     told = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
-    failures = (RasterioError, OSError, SourceError)
     with rasterio.Env(**told):  # options belong to a thread
         return tried(
-            work, attempts=ATTEMPTS, pause_s=_FIRST_PAUSE_S, failures=failures, between=forget, within_s=PATIENCE_S
+            work,
+            attempts=ATTEMPTS,
+            pause_s=_FIRST_PAUSE_S,
+            failures=(RasterioError, OSError, SourceError),
+            final=(RefusedError,),
+            between=forget,
+            within_s=PATIENCE_S,
         )
