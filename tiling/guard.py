@@ -47,10 +47,9 @@ def open_guarded(path: str) -> DatasetReader:
 
     Raises RefusedError where it is not; RasterioError, OSError where it does not open.
     """
-    if trusting():
-        dataset = rasterio.open(path)
-    else:
-        dataset = _open_alone(path)
+    # Read with the head and not when it is needed: where a part of the index cannot be read, GDAL gives zeros.
+    with rasterio.Env(GTIFF_USE_DEFER_STRILE_LOADING="NO"):
+        dataset = rasterio.open(path) if trusting() else _open_alone(path)
     try:
         _read_head(dataset)
         refuse_too_many(path, dataset.height, dataset.width)
@@ -125,8 +124,12 @@ def _read_head(dataset: DatasetReader) -> None:
     Raises RasterioIOError where it does.
     """
     try:
-        for fact in ("crs", "gcps", "rpcs", "colorinterp", "nodatavals", "descriptions"):
+        for fact in ("crs", "transform", "gcps", "colorinterp", "nodatavals", "descriptions"):
             getattr(dataset, fact)
+        if (
+            dataset.transform.is_identity
+        ):  # else a server is asked for 36 names of files that may hold RPCs, for nothing
+            _ = dataset.rpcs
     except CPLE_BaseError as error:
         raise RasterioIOError(str(error)) from error
 

@@ -29,6 +29,7 @@ _PATIENCE = {
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "0.1",
     "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # else half an answer is kept, and read again when the file is reopened
+    "GTIFF_USE_DEFER_STRILE_LOADING": "NO",  # see tiling.guard; overviews are opened while they are read
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # no listing; EMPTY_DIR would lose a mask that lies beside a file
 }
 
