@@ -210,7 +210,8 @@ def on_cluster(
             yield block, outcome
     finally:
         client.cancel(list(under_way), force=True)
-        with suppress(OSError):  # a worker that dies at this moment has stopped, and the others were told
+        # A worker that dies at this moment has stopped, one that just began holds nothing yet; the others were told.
+        with suppress(OSError, KeyError):
             client.unregister_worker_plugin(name)  # which stops the blocks at work
 
 
@@ -258,7 +259,7 @@ class _Presence:
 
     def __init__(self, client: Client, on_waiting: Callable[[str], None]) -> None:
         self._client, self._on_waiting = client, on_waiting
-        self._address = str(client.scheduler.address)
+        self._address = str(getattr(client.scheduler, "address", "the cluster"))  # none where it is closed
         told = dask.config.get("distributed.scheduler.no-workers-timeout") or _WORKERS_WITHIN
         self._within_s = float(parse_timedelta(told, default="s"))
         self._seen_at = self._asked_at = monotonic()
