@@ -155,6 +155,19 @@ class BlockStore:
         except (OSError, _DamagedError) as error:
             raise self._missing(block_id, error) from error
 
+    def arrays(self, block_id: str) -> dict[str, NDArray[np.generic]]:
+        """All arrays of a block by name, in the order they were put. Raises StoreError as `get` does."""
+        try:
+            with self._path(block_id).open("rb") as file:
+                header, found = self._read_header(file, block_id), dict[str, NDArray[np.generic]]()
+                start = file.tell()
+                for array in header["arrays"]:
+                    file.seek(start)
+                    found[array["name"]] = _read_array(file, array)
+                return found
+        except (OSError, _DamagedError) as error:
+            raise self._missing(block_id, error) from error
+
     def names(self, block_id: str) -> tuple[str, ...]:
         """Names of the arrays of a block. Raises StoreError when the block is missing or damaged."""
         return _names(self._described(block_id))

@@ -55,6 +55,8 @@ def test_arrays_may_be_kept_without_compression(store: BlockStore) -> None:
         back = store.get("plain", name)
         assert (back.dtype, back.flags.writeable) == (array.dtype, True)
         assert np.array_equal(back, array)
+    assert list(store.arrays("plain")) == ["zeros", "turned"]
+    assert np.array_equal(store.arrays("plain")["turned"], array)
     assert array.astype(">f4").tobytes() in (store.folder / "plain.block").read_bytes()
     assert store.has("plain")
 
