@@ -237,14 +237,12 @@ class _Recalls:
 
     def at(self, tiles: NDArray[np.uint8], places: Sequence[tuple[int, int]]) -> Answers:
         del tiles
-        model = _able(self.answers)
-        return self.answers.tell([model.unpack(self._arrays(pair, places)) for pair in range(len(self.answers.pairs))])
+        model, kept = _able(self.answers), self._kept(places)
+        return self.answers.tell([model.unpack(_of_pair(kept, pair)) for pair in range(len(self.answers.pairs))])
 
-    def _arrays(self, pair: int, places: Sequence[tuple[int, int]]) -> dict[str, NDArray[np.generic]]:
-        names = [_name(place) for place in places]
+    def _kept(self, places: Sequence[tuple[int, int]]) -> list[dict[str, NDArray[np.generic]]]:
         try:
-            kinds = [key.partition("/")[2] for key in self.store.names(names[0]) if key.startswith(f"{pair}/")]
-            return {kind: np.concatenate([self.store.get(one, f"{pair}/{kind}") for one in names]) for kind in kinds}
+            return [self.store.arrays(_name(place)) for place in places]
         except StoreError as error:
             raise StoreError(
                 error.file,
@@ -252,6 +250,16 @@ class _Recalls:
                 wanted="the features of every tile",
                 remedy="detect once more with --keep-features --overwrite",
             ) from error
+
+
+def _of_pair(kept: Sequence[Mapping[str, NDArray[np.generic]]], pair: int) -> dict[str, NDArray[np.generic]]:
+    """The packed features of one pair of dates, the tiles below each other; of a lone tile as they lie, not copied."""
+    joined = {}
+    for key in kept[0]:
+        of, _, kind = key.partition("/")
+        if of == str(pair):
+            joined[kind] = kept[0][key] if len(kept) == 1 else np.concatenate([tile[key] for tile in kept])
+    return joined
 
 
 def _able(answers: PairAnswers) -> KeepsFeatures:

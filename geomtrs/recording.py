@@ -12,7 +12,7 @@ from geomtrs.device import Device
 from geomtrs.errors import JobError, QueryError
 from geomtrs.finish import Answered, Written, failure_facts
 from geomtrs.outputs.checksums import write_checksums
-from geomtrs.outputs.record import Output, QueryAnswer, RunRecord, role_of, write_run
+from geomtrs.outputs.record import Output, QueryAnswer, RunRecord, role_of, versions, write_run
 from geomtrs.outputs.stac import ItemFacts, write_item
 from geomtrs.showing import write_run_project
 from geomtrs.state import JobState
@@ -60,15 +60,14 @@ def write_record(job: Answered, written: Written, state: JobState, device: Devic
         warnings=(*job.scene.notes, *written.notes),
         failed_blocks=[failure_facts(failure) for failure in cost.failed],
     )
-    versions = record.to_dict()
     facts = ItemFacts(
         name=job.folder.name,
         geobox=job.plan.geobox,
         dates=job.scene.dates,
         inputs=[file for files in job.spec.images for file in files],
         queries=[query.text for query in job.spec.queries],
-        created=versions["created"],
-        software=versions["versions"],
+        created=record.created,
+        software=versions(),
     )
     write_item(job.folder, facts, outputs)
     write_run(job.folder, record)

@@ -13,14 +13,15 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import dask.config
 import rasterio
+from dask.utils import parse_timedelta
 from distributed import (
     Client,
     Future,
@@ -32,9 +33,10 @@ from distributed import (
     as_completed,
     get_worker,
 )
+from distributed.scheduler import NoValidWorkerError
 
 from tiling.answer import BlockWork, BlockWorker, failed_block
-from tiling.errors import BlockError
+from tiling.errors import BlockError, NoWorkersError
 from tiling.mosaic import GDAL_CACHE_BYTES
 from tiling.plan import Block
 from tiling.retry import tried
@@ -47,6 +49,10 @@ _CLOSED_S = 0.5  # what workers get to end by themselves: Ctrl-C shall be over i
 _NEVER = "365 days"
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one signal that ends a process, by this name
 _FIRST_PAUSE_S = 0.1  # before the plugin is registered again
+_LOOKED_S = 0.02  # between two looks whether a block has ended
+_COUNTED_S = 1.0  # between two questions whether a worker is there, while no block ends
+_TOLD_S = 3.0  # without a worker, until the user is told: one that died was replaced by then, mostly
+_WORKERS_WITHIN = "5 minutes"
 
 
 @contextmanager
@@ -66,7 +72,16 @@ def connected(
             address: str | LocalCluster = opened.enter_context(local_cluster(processes, threads, gpus))
         else:
             address = scheduler
-        yield opened.enter_context(Client(address, set_as_default=False))
+        try:
+            found = opened.enter_context(Client(address, set_as_default=False))
+        except (OSError, ValueError) as error:  # nobody there; no address
+            raise NoWorkersError(
+                scheduler,
+                found=f"no scheduler ({error})",
+                wanted="the address of a running Dask scheduler, as tcp://head:8786",
+                remedy="start one with dask scheduler, or leave --scheduler out",
+            ) from error
+        yield found
 
 
 @contextmanager
@@ -133,19 +148,26 @@ def threads_of(client: Client) -> int:
 
 
 def on_cluster(
-    client: Client, worker: BlockWorker, blocks: Iterable[Block], *, memory_bytes: int | None
+    client: Client,
+    worker: BlockWorker,
+    blocks: Iterable[Block],
+    *,
+    memory_bytes: int | None,
+    on_waiting: Callable[[str], None],
 ) -> Iterator[tuple[Block, BlockWork | BlockError]]:
     """Each block with its outcome, as they end; when the iterator is closed, what is under way is called off.
 
     memory_bytes  budget of all blocks under way: the first is sent alone, and tells what one of them takes
+    on_waiting    is told the scheduler's address where no worker is there for some seconds
 
-    Raises what a block raised other than BlockError.
+    Raises what a block raised other than BlockError; NoWorkersError where no worker comes within Dask's
+    `distributed.scheduler.no-workers-timeout`, 5 minutes where that is not set, or the scheduler is gone.
     """
     name = f"tiling-{worker.plan.id[:8]}-{uuid.uuid4().hex[:8]}"
     _register(client, _BlockPlugin(name, worker))
     under_way: dict[Future[BlockWork], tuple[Block, int]] = {}
     ended = as_completed(loop=client.loop)  # without it, the default client would be asked for, and there is none
-    limit = _Limit(client, memory_bytes)
+    limit, present = _Limit(client, memory_bytes), _Presence(client, on_waiting)
     waiting = iter(blocks)
 
     def send(block: Block, deaths: int) -> None:
@@ -160,8 +182,13 @@ def on_cluster(
     try:
         fill()
         while under_way:
+            while not ended.has_ready():
+                present.look()
+                sleep(_LOOKED_S)
             future = next(ended)
             block, deaths = under_way.pop(future)
+            if future.cancelled():  # nobody else calls blocks off while they are waited for
+                raise present.lost("no scheduler any more")
             error = future.exception()
             if error is None:
                 work: BlockWork = future.result()
@@ -174,6 +201,8 @@ def on_cluster(
                 outcome = failed_block(block, error, attempts=deaths + 1)
             elif isinstance(error, BlockError):
                 outcome = error
+            elif isinstance(error, NoValidWorkerError):  # of the scheduler's own patience
+                raise present.lost(f"no worker ({error})") from error
             else:
                 raise error
             future.release()
@@ -181,7 +210,8 @@ def on_cluster(
             yield block, outcome
     finally:
         client.cancel(list(under_way), force=True)
-        with suppress(OSError):  # a worker that dies at this moment has stopped, and the others were told
+        # A worker that dies at this moment has stopped, one that just began holds nothing yet; the others were told.
+        with suppress(OSError, KeyError):
             client.unregister_worker_plugin(name)  # which stops the blocks at work
 
 
@@ -219,6 +249,47 @@ def _answer(name: str, row: int, col: int) -> BlockWork:
     if block is None:
         raise LookupError(f"the plan has no block at {row}, {col}")
     return plugin.worker.answer(block)
+
+
+class _Presence:
+    """Whether workers are there: the user is told when none is, and after a while the run is given up.
+
+    A cluster of someone else's may have none yet, or none any more; Dask waits for ever, without a word.
+    """
+
+    def __init__(self, client: Client, on_waiting: Callable[[str], None]) -> None:
+        self._client, self._on_waiting = client, on_waiting
+        self._address = str(getattr(client.scheduler, "address", "the cluster"))  # none where it is closed
+        told = dask.config.get("distributed.scheduler.no-workers-timeout") or _WORKERS_WITHIN
+        self._within_s = float(parse_timedelta(told, default="s"))
+        self._seen_at = self._asked_at = monotonic()
+        self._told = False
+
+    def look(self) -> None:
+        """Asks the scheduler now and then. Raises NoWorkersError where none was there for too long."""
+        now = monotonic()
+        if now - self._asked_at < _COUNTED_S:
+            return
+        self._asked_at = now
+        there = False
+        with suppress(OSError):  # the scheduler is gone, for now at least
+            there = bool(self._client.nthreads())
+        if there:
+            self._seen_at, self._told = now, False
+        elif now - self._seen_at > self._within_s:
+            raise self.lost(f"no worker for {now - self._seen_at:.0f} s")
+        elif not self._told and now - self._seen_at > _TOLD_S:
+            self._told = True
+            self._on_waiting(self._address)
+
+    def lost(self, found: str) -> NoWorkersError:
+        """The error for a cluster that will answer no more."""
+        return NoWorkersError(
+            self._address,
+            found=found,
+            wanted="a scheduler with workers",
+            remedy="start them, then run the same again: finished blocks are kept",
+        )
 
 
 class _Limit:

@@ -38,6 +38,7 @@ __all__ = [
     "TileModel",
     "TilePixels",
     "TileSource",
+    "Waiting",
     "answer_block",
     "run",
 ]
@@ -127,13 +128,20 @@ class BlockFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A cluster has no worker at this moment; `text` is one line for people."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """All blocks of the plan are answered or recorded as failed."""
 
     report: RunReport
 
 
-Event: TypeAlias = Started | BlockDone | BlockFailed | Finished
+Event: TypeAlias = Started | BlockDone | BlockFailed | Waiting | Finished
 
 
 def run(
@@ -153,8 +161,9 @@ def run(
     on_event  is called in this thread with each event
 
     Raises BlockError, naming window, file and reason, when a block failed for good and settings.keep_going is off;
-    StoreError or DiskFullError when a block cannot be saved; whatever the factory raises. Finished blocks are kept in
-    every case, and KeyboardInterrupt ends the run after the model's current batch.
+    StoreError or DiskFullError when a block cannot be saved; NoWorkersError where the cluster has no workers; whatever
+    the factory raises. Finished blocks are kept in every case, and KeyboardInterrupt ends the run after the model's
+    current batch.
     """
     settings, began = settings or EngineSettings(), perf_counter()
     notify = on_event or (lambda _event: None)
@@ -165,7 +174,7 @@ def run(
     seconds = dict.fromkeys(_PARTS, 0.0)
     notify(Started(len(plan.blocks), reused))
     worker = BlockWorker(plan, stack, factory, store, batch=settings.batch, retries=settings.retries)
-    with _workers(worker, len(todo), settings, client) as answers:
+    with _workers(worker, len(todo), settings, client, notify) as answers:
         for block, outcome in answers(todo):
             if isinstance(outcome, BlockError):
                 if not settings.keep_going:
@@ -185,7 +194,9 @@ def run(
 
 
 @contextmanager
-def _workers(worker: BlockWorker, blocks: int, settings: EngineSettings, client: Client | None) -> Iterator[Answers]:
+def _workers(
+    worker: BlockWorker, blocks: int, settings: EngineSettings, client: Client | None, notify: Callable[[Event], None]
+) -> Iterator[Answers]:
     """What answers blocks: this thread for a few of them, else Dask; ended when the context is left."""
     alone = client is None and settings.scheduler is None and settings.workers is None
     if alone and blocks <= _IN_PROCESS_BLOCKS:
@@ -195,6 +206,9 @@ def _workers(worker: BlockWorker, blocks: int, settings: EngineSettings, client:
         return
     from tiling.cluster import connected, on_cluster
 
+    def waiting(address: str) -> None:
+        notify(Waiting(f"waiting for workers at {address}"))
+
     with connected(
         client,
         scheduler=settings.scheduler,
@@ -202,7 +216,7 @@ def _workers(worker: BlockWorker, blocks: int, settings: EngineSettings, client:
         threads=settings.threads,
         gpus=settings.gpus,
     ) as found:
-        yield lambda todo: on_cluster(found, worker, todo, memory_bytes=settings.memory_bytes)
+        yield lambda todo: on_cluster(found, worker, todo, memory_bytes=settings.memory_bytes, on_waiting=waiting)
 
 
 def _one_by_one(worker: BlockWorker, blocks: Iterable[Block]) -> Iterator[tuple[Block, BlockWork | BlockError]]:

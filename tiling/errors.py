@@ -29,6 +29,10 @@ class SourceError(TilingError, ValueError):
     """A raster that cannot be read or used."""
 
 
+class RefusedError(SourceError):
+    """A raster that costs or names more than it may: trying again changes nothing."""
+
+
 class GridError(TilingError, ValueError):
     """Rasters or areas that do not fit together."""
 
@@ -39,6 +43,10 @@ class StoreError(TilingError, RuntimeError):
 
 class BlockError(TilingError, RuntimeError):
     """A block that failed after its retries; names the window."""
+
+
+class NoWorkersError(TilingError, RuntimeError):
+    """A cluster without workers, or that does not answer: whatever comes next would meet the same."""
 
 
 class OutputError(TilingError, OSError):

@@ -22,7 +22,7 @@ from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
-from tiling.errors import SourceError
+from tiling.errors import RefusedError
 from tiling.tiff import largest_block_bytes
 from tiling.vrt import TRUST, head_of, is_vrt, vrt_sources
 
@@ -45,19 +45,18 @@ _WHOLE = frozenset({"WEBP"})
 def open_guarded(path: str) -> DatasetReader:
     """The open dataset, when what it costs is within the limits and what it names may be named.
 
-    Raises SourceError where it is not; RasterioError, OSError where it does not open.
+    Raises RefusedError where it is not; RasterioError, OSError where it does not open.
     """
-    if trusting():
-        dataset = rasterio.open(path)
-    else:
-        dataset = _open_alone(path)
+    # Read with the head and not when it is needed: where a part of the index cannot be read, GDAL gives zeros.
+    with rasterio.Env(GTIFF_USE_DEFER_STRILE_LOADING="NO"):
+        dataset = rasterio.open(path) if trusting() else _open_alone(path)
     try:
         _read_head(dataset)
         refuse_too_many(path, dataset.height, dataset.width)
         _refuse_costly(path, dataset)
         if not trusting():
             _refuse_strange_overviews(path, dataset)
-    except (SourceError, RasterioError):
+    except (RefusedError, RasterioError):
         dataset.close()
         raise
     return dataset
@@ -81,10 +80,10 @@ def local_path(path: str) -> Path | None:
 
 
 def refuse_too_many(name: object, height: int, width: int) -> None:
-    """Raises SourceError for more pixels than can be planned."""
+    """Raises RefusedError for more pixels than can be planned."""
     most = _limit(RASTER_GPX)
     if height * width > most * 1e9:
-        raise SourceError(
+        raise RefusedError(
             name,
             found=f"{width:,} x {height:,} pixels",
             wanted=f"at most {most:g} billion",
@@ -109,7 +108,7 @@ def _open_alone(path: str) -> DatasetReader:
     except RasterioError as error:
         text = head.lstrip()[:1] in {b"<", b"{"} and "supported file format" in str(error)
         if text or (here is None and path.lower().endswith(".vrt")) or path.startswith("vrt://"):
-            raise SourceError(
+            raise RefusedError(
                 path,
                 found="a file that names others (a service, a catalogue, a VRT that is not on this disk)",
                 wanted="a raster",
@@ -125,25 +124,29 @@ def _read_head(dataset: DatasetReader) -> None:
     Raises RasterioIOError where it does.
     """
     try:
-        for fact in ("crs", "gcps", "rpcs", "colorinterp", "nodatavals", "descriptions"):
+        for fact in ("crs", "transform", "gcps", "colorinterp", "nodatavals", "descriptions"):
             getattr(dataset, fact)
+        if (
+            dataset.transform.is_identity
+        ):  # else a server is asked for 36 names of files that may hold RPCs, for nothing
+            _ = dataset.rpcs
     except CPLE_BaseError as error:
         raise RasterioIOError(str(error)) from error
 
 
 def _refuse_strange_overviews(path: str, dataset: DatasetReader) -> None:
-    """Raises SourceError where overviews or masks are not in the file nor in a TIFF beside it."""
+    """Raises RefusedError where overviews or masks are not in the file nor in a TIFF beside it."""
     named = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
     here = local_path(path)
     beside = [] if here is None else _beside(here)
     strange = named or next((file.name for file in beside if head_of(file).lstrip()[:1] == b"<"), None)
     if strange:
         remedy = f"take it away, or set {TRUST}=1 if you trust it"
-        raise SourceError(path, found=f"overviews in {strange}", wanted="some in the file itself", remedy=remedy)
+        raise RefusedError(path, found=f"overviews in {strange}", wanted="some in the file itself", remedy=remedy)
 
 
 def _refuse_costly(path: str, dataset: DatasetReader) -> None:
-    """Raises SourceError where one block of the image, its overviews or its mask takes too much memory."""
+    """Raises RefusedError where one block of the image, its overviews or its mask takes too much memory."""
     _refuse_large_block(path, _block_bytes(dataset))
     here = local_path(path)
     if here is not None:
@@ -173,7 +176,7 @@ def _block_bytes(dataset: DatasetReader) -> int:
 def _refuse_large_block(path: str, size: int) -> None:
     most = _limit(BLOCK_MB)
     if size > most * (1 << 20):
-        raise SourceError(
+        raise RefusedError(
             path,
             found=f"a strip or tile of {size / (1 << 20):,.0f} MB, decoded",
             wanted=f"at most {most:g} MB",
@@ -188,7 +191,7 @@ def _limit(name: str) -> float:
     except ValueError:
         limit = 0.0
     if not limit > 0:
-        raise SourceError(
+        raise RefusedError(
             name, found=repr(told), wanted="a number above 0", remedy=f"unset it: {_DEFAULTS[name]:g} holds"
         )
     return limit

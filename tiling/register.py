@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -108,7 +107,7 @@ def _cross_power(
         if values.std() < 0.5:  # grey levels: nothing to hold on to
             return None
         flat = np.where(observed, image - values.mean(), 0) * hann
-        spectra.append(scipy.fft.rfft2(flat))
+        spectra.append(np.fft.rfft2(flat))
     product = spectra[1] * np.conj(spectra[0])
     return np.asarray(product / np.maximum(np.abs(product), 1e-12) * _band_pass(size))
 
@@ -124,7 +123,7 @@ def _peak(
     spectrum: NDArray[np.complex128], size: int, near: tuple[float, float] | None = None
 ) -> tuple[float, float, float]:
     """dx, dy of the correlation's peak, and how far it stands above the best place more than 5 pixels away."""
-    surface = scipy.fft.irfft2(spectrum, (size, size))
+    surface = np.fft.irfft2(spectrum, (size, size))
     reach = np.abs(np.fft.fftfreq(size, 1 / size))
     allowed = (reach[:, None] <= size / 3) & (reach[None, :] <= size / 3)
     candidates = np.where(allowed, surface, -np.inf)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import rasterio
 from rasterio.errors import RasterioError
 
-from tiling.errors import SourceError
+from tiling.errors import RefusedError, SourceError
 from tiling.retry import tried
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ _PATIENCE = {
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "0.1",
     "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # else half an answer is kept, and read again when the file is reopened
+    "GTIFF_USE_DEFER_STRILE_LOADING": "NO",  # see tiling.guard; overviews are opened while they are read
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # no listing; EMPTY_DIR would lose a mask that lies beside a file
 }
 
@@ -45,8 +46,13 @@ def patiently(work: Callable[[], T], forget: Callable[[], None] = lambda: None) 
     What the environment says of these options goes first. Raises what the last attempt raised.
     """
     told = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
-    failures = (RasterioError, OSError, SourceError)
     with rasterio.Env(**told):  # options belong to a thread
         return tried(
-            work, attempts=ATTEMPTS, pause_s=_FIRST_PAUSE_S, failures=failures, between=forget, within_s=PATIENCE_S
+            work,
+            attempts=ATTEMPTS,
+            pause_s=_FIRST_PAUSE_S,
+            failures=(RasterioError, OSError, SourceError),
+            final=(RefusedError,),
+            between=forget,
+            within_s=PATIENCE_S,
         )

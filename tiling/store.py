@@ -20,8 +20,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypedDict
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from tiling.errors import StoreError
 from tiling.room import unwritten
 
 Json: TypeAlias = Any  # whatever json can write: a recursive type would have to be cast away at every use
+Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _MAGIC = b"GTBLOCK1"
 _LENGTH = struct.Struct("<I")
@@ -42,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Array(TypedDict):
-    """What the header says of one array; offset counts from the end of the header."""
+    """What the header says of one array; offset counts from the end of the header. `raw`: its bytes as they are."""
 
     name: str
     dtype: str
@@ -50,6 +52,7 @@ class _Array(TypedDict):
     offset: int
     nbytes: int
     blake2b: str
+    raw: NotRequired[bool]
 
 
 class _Header(TypedDict):
@@ -108,10 +111,10 @@ class BlockStore:
         Raises DiskFullError, StoreError when the folder cannot be written; nothing is left behind then.
         """
         described: list[_Array] = []
-        packed: list[bytes] = []
+        packed: list[Bytes] = []
         offset = 0
         for name, array in arrays.items():
-            data = _pack(array, level=1 if compressed else 0)
+            data = _pack(array) if compressed else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
             described.append(
                 {
                     "name": name,
@@ -120,6 +123,7 @@ class BlockStore:
                     "offset": offset,
                     "nbytes": len(data),
                     "blake2b": _hash(data).hex(),
+                    "raw": not compressed,
                 }
             )
             packed.append(data)
@@ -148,6 +152,19 @@ class BlockStore:
                 if array is None:
                     raise KeyError(f"block {block_id} has no array {name!r}; it has {[*_names(header)]}")
                 return _read_array(file, array)
+        except (OSError, _DamagedError) as error:
+            raise self._missing(block_id, error) from error
+
+    def arrays(self, block_id: str) -> dict[str, NDArray[np.generic]]:
+        """All arrays of a block by name, in the order they were put. Raises StoreError as `get` does."""
+        try:
+            with self._path(block_id).open("rb") as file:
+                header, found = self._read_header(file, block_id), dict[str, NDArray[np.generic]]()
+                start = file.tell()
+                for array in header["arrays"]:
+                    file.seek(start)
+                    found[array["name"]] = _read_array(file, array)
+                return found
         except (OSError, _DamagedError) as error:
             raise self._missing(block_id, error) from error
 
@@ -190,7 +207,7 @@ class BlockStore:
     def _ids(self) -> list[str]:
         return sorted(path.stem for path in self.folder.glob(f"*{_SUFFIX}"))
 
-    def _read_header(self, file: BinaryIO, block_id: str) -> _Header:
+    def _read_header(self, file: BufferedReader, block_id: str) -> _Header:
         """The header, with the file left at its end; the plan it names is ours."""
         head = file.read(_HEAD_BYTES)
         if len(head) < _HEAD_BYTES or not head.startswith(_MAGIC):
@@ -241,33 +258,35 @@ def _names(header: _Header) -> tuple[str, ...]:
     return tuple(array["name"] for array in header["arrays"])
 
 
-def _hash(data: bytes) -> bytes:
+def _hash(data: Bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()
 
 
-def _pack(array: NDArray[np.generic], *, level: int) -> bytes:
+def _pack(array: NDArray[np.generic]) -> bytes:
     # Bytes of equal rank side by side: sums are multiples of 256 away from the cross-fade, so half of them are zeros.
     planes = np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(-1, array.dtype.itemsize).T
-    return zlib.compress(planes.tobytes(), level=level)
+    return zlib.compress(planes.tobytes(), level=1)
 
 
-def _read_payload(file: BinaryIO, array: _Array) -> bytes:
-    """The compressed bytes of an array, from a file that stands where they begin."""
-    data = file.read(array["nbytes"])
-    if len(data) != array["nbytes"] or _hash(data).hex() != array["blake2b"]:
+def _read_payload(file: BufferedReader, array: _Array) -> bytearray:
+    """The bytes of an array as they are kept, from a file that stands where they begin."""
+    data = bytearray(array["nbytes"])
+    if file.readinto(data) != array["nbytes"] or _hash(data).hex() != array["blake2b"]:
         raise _DamagedError(f"array {array['name']!r} does not have its hash")
     return data
 
 
-def _read_array(file: BinaryIO, array: _Array) -> NDArray[np.generic]:
-    """An array, from a file that stands at the end of its header."""
+def _read_array(file: BufferedReader, array: _Array) -> NDArray[np.generic]:
+    """An array that its owner may write to, from a file that stands at the end of its header."""
     file.seek(array["offset"], os.SEEK_CUR)
-    dtype = np.dtype(array["dtype"])
-    planes = np.frombuffer(zlib.decompress(_read_payload(file, array)), np.uint8).reshape(dtype.itemsize, -1)
-    return np.array(planes.T, order="C").reshape(-1).view(dtype).reshape(array["shape"])  # a copy: its owner may write
+    dtype, payload = np.dtype(array["dtype"]), _read_payload(file, array)
+    if array.get("raw"):
+        return np.frombuffer(payload, dtype).reshape(array["shape"])
+    planes = np.frombuffer(zlib.decompress(payload), np.uint8).reshape(dtype.itemsize, -1)
+    return np.array(planes.T, order="C").reshape(-1).view(dtype).reshape(array["shape"])  # a copy
 
 
-def _write_durably(path: Path, parts: Sequence[bytes]) -> None:
+def _write_durably(path: Path, parts: Sequence[Bytes]) -> None:
     """The file holds these bytes for good, or is as it was before."""
     own = f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{own}.tmp")

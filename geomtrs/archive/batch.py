@@ -33,7 +33,8 @@ from geomtrs.job import Start, run_job
 from geomtrs.notebook import listener
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
-from tiling.errors import DiskFullError, OutputError, TilingError
+from tiling.engine import Waiting
+from tiling.errors import DiskFullError, NoWorkersError, OutputError, TilingError
 
 if TYPE_CHECKING:
     import geopandas
@@ -129,8 +130,8 @@ def batch(
     options   see SceneOptions and BatchOptions
 
     A scene that fails is named with its reason, the others go on. Raises QueryError for what was asked wrongly,
-    ModelError where the model cannot be had, JobError where another batch lies in the folder, DiskFullError for want of
-    room, which the other scenes would not have either: the same again goes on.
+    ModelError where the model cannot be had, JobError where another batch lies in the folder; DiskFullError for want of
+    room, NoWorkersError for want of workers, which the other scenes would not have either: the same again goes on.
     """
     told: dict[str, Any] = dict(options)
     on_event = on_event or listener("scenes")
@@ -168,13 +169,13 @@ def _ask_all(
     done = total - len(left)
     before = f", {done} of them answered before" if done else ""
     on_event(Scenes(f"scenes  {total}{before}", total, done))
-    for number, (scene, future) in enumerate(_ended(asked, left, ledger, at_once), start=done + 1):
+    for number, (scene, future) in enumerate(_ended(asked, left, ledger, at_once, on_event), start=done + 1):
         status: Literal["done", "failed"] = "failed"
         try:
             facts = _facts(future.result())
             status = "done"
         except TilingError as error:
-            if isinstance(error, ModelError | DiskFullError):  # the same for every scene
+            if isinstance(error, ModelError | DiskFullError | NoWorkersError):  # the same for every scene
                 with suppress(OutputError):  # no room for this either: found running, it is begun again
                     ledger.set(scene.id, "pending")
                 raise
@@ -191,7 +192,7 @@ def _ask_all(
 
 
 def _ended(
-    asked: Asked, left: Sequence[tuple[Scene, Start]], ledger: Ledger, at_once: int | None
+    asked: Asked, left: Sequence[tuple[Scene, Start]], ledger: Ledger, at_once: int | None, on_event: Listener
 ) -> Iterator[tuple[Scene, Future[ChangeResult]]]:
     """Scenes as they end, a few of them at work at once; those are called off when the iterator is closed.
 
@@ -209,7 +210,7 @@ def _ended(
                 for scene, start in islice(waiting, threads - len(under_way)):
                     ledger.set(scene.id, "running")
                     begun = replace(start, client=client)
-                    under_way[pool.submit(run_job, asked.of(scene), begun, partial(_stopped, stop))] = scene
+                    under_way[pool.submit(run_job, asked.of(scene), begun, partial(_heard, stop, on_event))] = scene
                 if not under_way:
                     return
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -230,11 +231,12 @@ def _client(scheduler: str | None, opened: ExitStack) -> tuple[Client | None, in
     return client, threads_of(client)
 
 
-def _stopped(stop: threading.Event, event: object) -> None:
-    """Listens to a scene, and ends it when the batch has ended: its finished blocks are kept."""
-    del event
+def _heard(stop: threading.Event, on_event: Listener, event: object) -> None:
+    """Listens to a scene, tells what it waits for, and ends it when the batch has ended: finished blocks are kept."""
     if stop.is_set():
         raise KeyboardInterrupt
+    if isinstance(event, Waiting):
+        on_event(event)
 
 
 def _unanswered(

@@ -44,14 +44,14 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps(run, ensure_ascii=False))
     elif not quiet:
+        from geomtrs.outputs.vector import polygons_text
+
         for warning in run.get("warnings", ()):
             print(f"note  {warning}", file=sys.stderr)
         pairs = len(run.get("pairs", ()))
         over = f" over {pairs} pairs of dates" if pairs > 1 else ""
         for answer in run.get("queries", ()):
-            count = answer["polygons"]
-            words = f"found {count} polygon{'' if count == 1 else 's'} for “{answer['text']}”{over}"
-            print(words, file=sys.stderr)
+            print(f"found {polygons_text(answer['polygons'])} for “{answer['text']}”{over}", file=sys.stderr)
         kept = run.get("features_bytes")
         if kept:
             height, width = run["grid"]["shape"]

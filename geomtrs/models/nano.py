@@ -142,7 +142,7 @@ class Nano:
             torch.from_numpy(arrays[name]).to(self.device.name).float() for name in ("maps", "scales", "coarse")
         )
         height, width = (int(side) for side in arrays["shape"][0])
-        fine = (maps * scales[..., None, None]).unbind(1)
+        fine = maps.mul_(scales[..., None, None]).unbind(1)
         return Features(ImageMaps(*fine, *coarse.unbind(1)), (height, width))
 
     @cached_property
@@ -163,9 +163,8 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     """
     folder = weights or PACKAGED
     config = read_config(folder, FAMILY)
-    params, state = weights_of(folder, config)
-    network = outline(params)
-    network.load_state_dict(state, strict=True, assign=True)
+    network = outline(_params_of(config))
+    network.load_state_dict(_state_of(folder, config, network), strict=True, assign=True)
     network.eval()
     fold_batch_norms(network)
     tokenizer = Tokenizer.from_str(verified_bytes(folder, "tokenizer.json", config).decode("utf-8"))
@@ -182,18 +181,26 @@ def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[s
 
     Raises ModelError naming the first that is not.
     """
-    params = NanoParams(
+    params = _params_of(config)
+    return params, _state_of(folder, config, outline(params))
+
+
+def _params_of(config: dict[str, Any]) -> NanoParams:  # Any: JSON values
+    return NanoParams(
         fusion_widths=tuple(config["params"]["fusion_widths"]),
         width=config["params"]["width"],
         fusion=config["params"].get("fusion", "change_aware"),
         language=BertParams(**config["params"]["language"]),
     )
-    network = outline(params)
+
+
+def _state_of(folder: Path, config: dict[str, Any], network: MTRefSeg) -> dict[str, Tensor]:  # Any: JSON values
+    """The weights in a folder, every key of the network once and of its shape."""
     state = read_weights(folder, "model.safetensors", config)
     state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
     _refuse_other_keys(network, state, folder)
     counters = [k for k in network.state_dict() if k.endswith("num_batches_tracked")]
-    return params, state | {k: torch.zeros((), dtype=torch.long) for k in counters}
+    return state | {k: torch.zeros((), dtype=torch.long) for k in counters}
 
 
 def _refuse_other_keys(network: MTRefSeg, state: dict[str, Tensor], folder: Path) -> None:

@@ -33,7 +33,7 @@ class WordReader(nn.Module):
         """Token ids (L,) of one sentence → its query, fields (1, …)."""
         del seen, coarse
         real = torch.ones_like(ids, dtype=torch.bool)[None]
-        query: SentenceQuery = self.head(self.tower(ids[None], real), real)
+        query: SentenceQuery = self.head(self.tower(ids[None], real))
         return query
 
 

@@ -28,6 +28,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -162,6 +163,7 @@ def role_of(name: str) -> Role:
     return roles[kind]
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what decides results; nothing is imported for it that is not already."""
     import pyogrio

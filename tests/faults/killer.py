@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -38,6 +40,21 @@ def start(pair: tuple[str, str], out: Path, scheduler: str | None = None) -> Bas
     process = _CONTEXT.Process(target=_ask_alone, args=(pair, out, scheduler))
     process.start()
     return process
+
+
+class BegunError(Exception):
+    """Ends a run before its first block."""
+
+
+def begin(run: Callable[[Listener], object]) -> None:
+    """A run that is told to this listener is written down and not begun, for the command line to go on with."""
+
+    def stop(event: object) -> None:
+        if getattr(event, "name", "") == "tiles":
+            raise BegunError
+
+    with suppress(BegunError):
+        run(stop)
 
 
 def kill_client(process: BaseProcess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from tests.faults.headers import claim
 from tests.faults.server import serve
-from tiling.errors import SourceError
+from tiling.errors import RefusedError, SourceError
 from tiling.grid import source_geobox
-from tiling.source import OpenFiles, describe_source, read_native
+from tiling.guard import BLOCK_MB
+from tiling.source import OpenFiles, Source, describe_source, read_native
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,37 @@ def test_requests_that_fail_now_and_then_change_no_pixel_e5(raster: Path, kind: 
 def test_a_server_that_refuses_every_request_ends_in_an_error_that_names_the_address_e5(raster: Path) -> None:
     with serve(raster.parent, "503", 1.0) as served, pytest.raises(SourceError, match=r"127\.0\.0\.1"):
         pixels(f"{served.address}/{raster.name}")
+
+
+def test_an_index_of_blocks_that_is_not_served_is_an_error_and_no_hole_e5(raster: Path) -> None:
+    def opened(address: str) -> tuple[OpenFiles, Source]:
+        files = OpenFiles()
+        return files, describe_source(files.get(address), [1, 2, 3], geobox=source_geobox(address))
+
+    with serve(raster.parent) as served:
+        opened(f"{served.address}/{raster.name}")
+        requests = served.told()[0]
+    with serve(raster.parent, "403", 1.0, after=requests) as served:
+        files, source = opened(f"{served.address}/{raster.name}")
+        with pytest.raises(SourceError, match="data that cannot be read"):
+            read_native(source, files, WINDOWS[0])
+
+
+def test_a_refusal_is_final_and_costs_no_more_requests_than_opening_e5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = claim(tmp_path / "bomb.tif", 20_000, 20_000, rows=10_000, data=zlib.compress(bytes(1 << 20)))
+    with serve(tmp_path) as served:
+        address = f"{served.address}/{bomb.name}"
+        with pytest.raises(RefusedError, match=f"{address}: found a strip or tile"):
+            OpenFiles().get(address)
+        refused = served.told()[0]
+        monkeypatch.setenv(BLOCK_MB, "600")
+        files = OpenFiles()
+        files.get(address)
+        opened = served.told()[0] - refused
+        files.close()
+    assert 0 < refused <= opened
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from geomtrs.outputs.look import Look, SceneReader, largest_of, mean_of, reduce_
 from geomtrs.outputs.preview import Caption, draw_preview, largest_at, overlay, place_text, write_preview
 from geomtrs.outputs.raster import write_answer
 from geomtrs.outputs.style import ANSWER_COLOUR
-from geomtrs.outputs.tones import Tones
+from geomtrs.outputs.tones import MIDDLE, Tones
 from tests.geomtrs.answered import GEOBOX, THRESHOLD, drawn_look, drawn_stack, known_answer, stored
 from tiling.errors import OutputError
 
@@ -215,6 +215,19 @@ def test_a_dull_picture_is_brightened_and_a_bright_one_left_alone() -> None:
     valid = np.ones((50, 50), bool)
     assert np.ptp(Tones.of(dull, valid).apply(dull).astype(int)) > 2 * np.ptp(dull.astype(int))
     assert Tones.of(bright, valid).apply(bright) is bright
+
+
+def test_tones_are_spread_between_the_percentiles_of_what_was_observed() -> None:
+    random = np.random.default_rng(3)
+    picture = (random.gamma(2, (8, 12, 20), (61, 53, 3))).clip(0, 120).astype(np.uint8)
+    valid = random.random((61, 53)) > 0.2
+    low, high = np.percentile(picture[valid], (1, 99), axis=0)
+    gain = np.clip(235 / (high - low), 1, 3)
+    middle = np.median(np.clip((picture[valid] - low) * gain + 10, 0, 255)) / 255
+    tones = Tones.of(picture, valid)
+    assert tones.low == pytest.approx(low)
+    assert tones.gain == pytest.approx(gain)
+    assert tones.gamma == pytest.approx(np.clip(math.log(MIDDLE) / math.log(middle), 0.6, 1))
 
 
 def test_a_closer_look_has_the_tones_of_the_whole() -> None:

@@ -49,10 +49,16 @@ def test_an_array_comes_back_as_it_was_put(store: BlockStore, name: str) -> None
 
 
 def test_arrays_may_be_kept_without_compression(store: BlockStore) -> None:
-    zeros = np.zeros((100, 100), np.int8)
-    store.put("zeros", {"a": zeros}, {}, compressed=False)
-    assert np.array_equal(store.get("zeros", "a"), zeros)
-    assert (store.folder / "zeros.block").stat().st_size > zeros.nbytes
+    put = {"zeros": np.zeros((100, 100), np.int8), "turned": np.arange(12.0, dtype=">f4").reshape(3, 4).T}
+    store.put("plain", put, {}, compressed=False)
+    for name, array in put.items():
+        back = store.get("plain", name)
+        assert (back.dtype, back.flags.writeable) == (array.dtype, True)
+        assert np.array_equal(back, array)
+    assert list(store.arrays("plain")) == ["zeros", "turned"]
+    assert np.array_equal(store.arrays("plain")["turned"], array)
+    assert array.astype(">f4").tobytes() in (store.folder / "plain.block").read_bytes()
+    assert store.has("plain")
 
 
 def test_meta_and_names_come_back_as_they_were_put(store: BlockStore) -> None:
