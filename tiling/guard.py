@@ -126,9 +126,7 @@ def _read_head(dataset: DatasetReader) -> None:
     try:
         for fact in ("crs", "transform", "gcps", "colorinterp", "nodatavals", "descriptions"):
             getattr(dataset, fact)
-        if (
-            dataset.transform.is_identity
-        ):  # else a server is asked for 36 names of files that may hold RPCs, for nothing
+        if dataset.transform.is_identity:  # RPCs may lie in files beside: a server is asked for 36 names of them
             _ = dataset.rpcs
     except CPLE_BaseError as error:
         raise RasterioIOError(str(error)) from error
