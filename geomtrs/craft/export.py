@@ -63,6 +63,10 @@ class _Set:
     def of(self, split: str) -> list[Triplet]:
         return [one for one in self.triplets if self.splits[one.place] == split]
 
+    def split_of(self, quiet: Quiet) -> str:
+        """Places where nothing was found are not split: they are learned from."""
+        return self.splits.get(quiet.place, "train")
+
     def mask(self, triplet: Triplet) -> Bool:
         return (mended_mask if triplet.id in self.reviewed.mended else read_mask)(self.folder, triplet.mask)
 
@@ -166,7 +170,7 @@ def _as_pairs(crafted: _Set, out: Path) -> None:
         write_taught(
             out / SET,
             crafted.names[one.pair],
-            crafted.splits.get(one.place, "train"),
+            crafted.split_of(one),
             one,
             [(triplet, crafted.mask(triplet)) for triplet in taught.get(one.pair, ())],
             crafted.folder,
@@ -190,7 +194,7 @@ def _written(crafted: _Set, some: Iterable[Triplet]) -> Iterator[triplets.Triple
 def _nowhere(crafted: _Set, split: str) -> Iterator[triplets.Triplet]:
     """Sentences with empty masks, which the format allows: one of seven is so in its remote-sensing val split."""
     for one in crafted.quiet:
-        if crafted.splits.get(one.place, "train") == split:
+        if crafted.split_of(one) == split:
             for sentence in absent_sentences(one.pair, one.things, crafted.absent):
                 yield triplets.Triplet(crafted.names[one.pair], *one.files, np.zeros(one.shape, bool), sentence)
 

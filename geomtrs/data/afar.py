@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.composite import CROP_PX, Scene
+from geomtrs.data.composite import CROP_PX, Scene, blend, rough
 
 NOT_YET, ROOF, STREET, YARD, ROAD, ICE = range(6)  # raw labels of what is drawn; NOT_YET for the date that lacks it
 _TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 0.85], [0.7, 0.9, 1.25]])
@@ -42,7 +42,7 @@ def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     picture[street] = yard * rng.uniform(0.5, 1.5)
     blur = rng.uniform(0.35, 0.8)
     picture = ndimage.gaussian_filter(picture, (blur, blur, 0))
-    _lay(scene, picture, where, rng)
+    blend(scene, picture, where, int(rng.integers(1, 4)))
     labels = np.where(roof, ROOF, np.where(street, STREET, YARD)).astype(np.uint8)
     scene.raw[where], scene.rule[where] = labels[where], rule
 
@@ -60,7 +60,7 @@ def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]
     grey = scene.image.mean()
     tone = rng.uniform(1.25, 2.2) if rng.random() < 0.7 else rng.uniform(0.35, 0.7)
     picture = np.full((CROP_PX, CROP_PX, 3), grey * tone) * np.array([1.05, 1, rng.uniform(0.85, 1)])
-    _lay(scene, picture, where, rng, edge_px=1)
+    blend(scene, picture, where, 1)
     scene.raw[where], scene.rule[where] = ROAD, rule
     return where
 
@@ -68,16 +68,13 @@ def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]
 def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
     """Glacier ice within `where`: white to bluish, grained, at times with dark stripes of rubble along its flow."""
     u, _ = _turned(rng, bend=60)
-    grain = sum(
-        ndimage.zoom(rng.standard_normal((side, side)), CROP_PX / side, order=1) / (side / 8) ** 0.35
-        for side in (8, 32, 128)
-    )
+    grain = rough(rng, (8, 32, 128), fall=0.35)
     bright = rng.uniform(165, 245) * (1 + rng.uniform(0.03, 0.16) * grain)
     if rng.random() < 0.6:
         stripes = np.interp(u % 256, np.arange(256), ndimage.gaussian_filter1d(rng.random(256), 3, mode="wrap"))
         bright = bright * np.where(stripes < np.quantile(stripes, rng.uniform(0.03, 0.25)), rng.uniform(0.4, 0.8), 1)
     picture = bright[..., None] * np.array([rng.uniform(0.8, 1), rng.uniform(0.9, 1), 1])
-    _lay(scene, picture, where, rng)
+    blend(scene, picture, where, int(rng.integers(1, 4)))
     scene.raw[where], scene.rule[where] = ICE, rule
 
 
@@ -88,10 +85,3 @@ def _turned(rng: np.random.Generator, bend: float = 8) -> tuple[NDArray[np.float
     strength = bend * rng.random() if rng.random() < 0.6 else 0.0
     wave = strength * ndimage.zoom(rng.standard_normal((5, 5)), CROP_PX / 5, order=3)[:CROP_PX, :CROP_PX]
     return np.cos(angle) * x + np.sin(angle) * y + wave + 1024, np.cos(angle) * y - np.sin(angle) * x - wave + 1024
-
-
-def _lay(
-    scene: Scene, picture: NDArray[np.float64], where: NDArray[np.bool_], rng: np.random.Generator, edge_px: int = 3
-) -> None:
-    soft = ndimage.uniform_filter(where.astype(np.float32), int(rng.integers(1, edge_px + 1)))[..., None]
-    scene.image = np.clip(np.rint(scene.image * (1 - soft) + picture * soft), 0, 255).astype(np.uint8)

@@ -7,7 +7,9 @@ meet in one picture and each stays true only of what its set labels.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,18 +63,29 @@ def lay_in(base: Scene, donor: Scene, mask: NDArray[np.bool_], rng: np.random.Ge
     piece = donor.image.astype(np.float32)
     match = rng.uniform(0, 0.5)
     piece += match * (base.image[mask].mean(0) - donor.image[mask].mean(0))
-    soft = ndimage.uniform_filter(mask.astype(np.float32), int(rng.integers(1, 6)))[..., None]
-    base.image = np.clip(base.image * (1 - soft) + piece * soft, 0, 255).astype(np.uint8)
+    blend(base, piece, mask, int(rng.integers(1, 6)))
     base.raw[mask], base.rule[mask] = donor.raw[mask], donor.rule[mask]
+
+
+def blend(scene: Scene, picture: NDArray[np.floating[Any]], where: NDArray[np.bool_], edge_px: int) -> None:
+    """The scene's pixels within `where` become those of the picture, with an edge so soft; labels stay as they are."""
+    soft = ndimage.uniform_filter(where.astype(np.float32), edge_px)[..., None]
+    scene.image = np.clip(np.rint(scene.image * (1 - soft) + picture * soft), 0, 255).astype(np.uint8)
 
 
 def blob(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
     """A ragged patch, or several, over about a share of the crop: noise of three sizes, cut where it is highest."""
-    noise = sum(
-        ndimage.zoom(rng.standard_normal((side, side)), CROP_PX / side, order=1) / (side / 4) ** 0.7
-        for side in (4, 16, 64)
-    )
+    noise = rough(rng, (4, 16, 64), fall=0.7)
     return np.asarray(noise > np.quantile(noise, 1 - share))
+
+
+def rough(rng: np.random.Generator, sides: Sequence[int], *, fall: float) -> NDArray[np.float64]:
+    """(H, W) noise of several sizes, given by how many knots a side has; the finer ones weaker by `fall`."""
+    layers = [
+        ndimage.zoom(rng.standard_normal((side, side)), CROP_PX / side, order=1) / (side / sides[0]) ** fall
+        for side in sides
+    ]
+    return np.asarray(sum(layers))
 
 
 def scorch(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
@@ -84,8 +97,7 @@ def scorch(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     grey = pixels.mean(-1, keepdims=True)
     tint = np.array([rng.uniform(0.9, 1.35), rng.uniform(0.7, 0.95), rng.uniform(0.75, 1.2)], np.float32)
     burnt = (grey + (pixels - grey) * rng.uniform(0.1, 0.5)) * rng.uniform(0.3, 0.75) * tint
-    soft = ndimage.uniform_filter(where.astype(np.float32), int(rng.integers(1, 5)))[..., None]
-    scene.image = np.clip(pixels * (1 - soft) + burnt * soft, 0, 255).astype(np.uint8)
+    blend(scene, burnt, where, int(rng.integers(1, 5)))
     scene.raw[where], scene.rule[where] = 1, rule
 
 
@@ -104,9 +116,8 @@ def wither(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     green = (pixels[..., 1:2] - np.maximum(pixels[..., :1], pixels[..., 2:])) / (bright + 8)  # turquoise water is not
     share = np.clip(green * rng.uniform(3, 8), 0, 1) * rng.uniform(0.5, 1)
     dry = bright * np.array([rng.uniform(1, 1.3), rng.uniform(0.88, 1.04), rng.uniform(0.6, 0.9)], np.float32)
-    out: NDArray[np.uint8] = np.clip(pixels * (1 - share) + dry * rng.uniform(0.9, 1.25) * share, 0, 255).astype(
-        np.uint8
-    )
+    dry *= rng.uniform(0.9, 1.25)
+    out: NDArray[np.uint8] = np.clip(pixels * (1 - share) + dry * share, 0, 255).astype(np.uint8)
     return out
 
 

@@ -36,6 +36,11 @@ class Sample:
     absent: tuple[str, ...] = ()  # things that are nowhere at either date, whatever its labels leave open
     unchanged: tuple[str, ...] = ()  # things that came and went nowhere
 
+    @property
+    def alone(self) -> bool:
+        """It is a picture of one date."""
+        return self.offsets[1] < 0
+
 
 class Pack:
     """Samples with their pixels in one memory-mapped file: opened in no time, shared between processes."""

@@ -68,7 +68,7 @@ def cases(
 def read_labels(pack: Pack, sample: Sample) -> Labels | None:
     """What is known of a pair at its own size; None for a single date, and where its set says too little."""
     mask, first, last = (pack.plane(sample, name) for name in ("mask", "labelA", "labelB"))
-    if sample.offsets[1] < 0:
+    if sample.alone:
         return None
     still = np.zeros((sample.height, sample.width), bool) if mask is None else mask == 0
     rule = rule_of(sample.set, sample.name)

@@ -68,7 +68,7 @@ def class_rows(
     found: Found = defaultdict(list)
     chosen = [one for one in pack.samples if one.split == split and (sets is None or one.set in sets)]
     for done, sample in enumerate(chosen):
-        if sample.offsets[1] >= 0:
+        if not sample.alone:
             for thing, direction, counted in _changes(model, pack, sample):
                 found[sample.set, thing, direction].append((sample.scene, counted))
         elif isinstance(model, Nano):

@@ -143,7 +143,7 @@ def _packed(pack: Pack, name: str, *, split: str, per_pair: int, seed: int, sets
     if not chosen:
         raise _no_sample(name, split, sorted({sample.split for sample in pack.samples}))
     # A single date has no case.
-    pairs = sum(one.offsets[1] >= 0 for one in chosen)
+    pairs = sum(not one.alone for one in chosen)
     asked = partial(cases, pack, split=split, per_pair=per_pair, seed=seed, sets=sets)
     return Source(name, pairs, asked, pack=pack, split=split, sets=sets)
 

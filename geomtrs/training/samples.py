@@ -98,12 +98,12 @@ class PairSampler:
         sample = self._pick(name)
         before, after, still = self._read(sample)
         laid = np.zeros((CROP_PX, CROP_PX), bool)
-        composed = sample.offsets[1] < 0 or rng.random() < 0.2
+        composed = sample.alone or rng.random() < 0.2
         if composed:
             laid = self._compose(name, before, after)
-        if rng.random() < (0.5 if sample.offsets[1] < 0 or name == "drawn" else 0.3):
+        if rng.random() < (0.5 if sample.alone or name == "drawn" else 0.3):
             before, after = after, before
-        strength = 1.0 if sample.offsets[1] < 0 else 0.6
+        strength = 1.0 if sample.alone else 0.6
         pictures = [before.image, after.image]
         if rng.random() < (_STRETCHED_COARSE if name in COARSE else _STRETCHED):
             pictures = [stretch(picture, rng) for picture in pictures]
@@ -116,8 +116,8 @@ class PairSampler:
             RULE_TABLES[scene.rule[step, step], :, scene.raw[step, step]].transpose(2, 0, 1)
             for scene in (before, after)
         )
-        # What was laid in may be such a thing.
-        absent, unchanged = ([THINGS.index(t) for t in of if not composed] for of in (sample.absent, sample.unchanged))
+        quiet = ((), ()) if composed else (sample.absent, sample.unchanged)  # what was laid in may be such a thing
+        absent, unchanged = ([THINGS.index(thing) for thing in things] for things in quiet)
         first[absent] = last[absent] = ABSENT
         anything = anything_of(sample, before, after, still, laid)[step, step]
         truth = Truth(
@@ -155,19 +155,18 @@ class PairSampler:
 
         image_a, image_b = take("A"), take("B", shift=True)
         assert image_a is not None
-        alone = image_b is None  # one date, shown twice: nothing changed
         if image_b is None:
             image_b = take("A", shift=True)
             assert image_b is not None
         mask, label_a, label_b = take("mask"), take("labelA"), take("labelB")
         rule = rule_of(sample.set, sample.name)
         zero = np.zeros((CROP_PX, CROP_PX), np.uint8)
-        still = np.full((CROP_PX, CROP_PX), alone) if mask is None else mask == 0
+        still = np.full((CROP_PX, CROP_PX), sample.alone) if mask is None else mask == 0  # shown twice
         if rule is not None and label_a is not None:
             key = f"{sample.set}/{sample.name.split('_')[0]}"
             number = np.full_like(zero, RULE_NUMBERS[key if key in RULE_NUMBERS else sample.set])
             # A copy: what is laid into one date must not reach the labels of the other.
-            second = label_b if label_b is not None else (label_a.copy() if alone else zero + 255)
+            second = label_b if label_b is not None else (label_a.copy() if sample.alone else zero + 255)
             return Scene(image_a, label_a, number), Scene(image_b, second, number.copy()), still
         thing = mask_means(sample.set, sample.name)
         if thing in (None, "anything"):

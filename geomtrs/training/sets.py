@@ -79,7 +79,6 @@ MAY_GROW = {
     "river_floods",
     "timelapse_weak",
 }
-_DRAWN = [ROOF, STREET, YARD, ROAD]
 MASK_PRESENT, MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
 
@@ -118,8 +117,10 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
 def _grown() -> NDArray[np.uint8]:
     """Of drawn towns, roads and ice (`afar.py`): what grows in a yard, and whether a road is in a town, is not said."""
     table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
-    for thing in ("water", "field", "tree", "grass", "bare", "boat", "pool", *ASSUMED_ABSENT):
-        table[THINGS.index(thing), [ROOF, STREET, ROAD] if thing in ("tree", "grass", "bare") else _DRAWN] = ABSENT
+    for thing in ("water", "field", "boat", "pool", *ASSUMED_ABSENT):
+        table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
+    for thing in ("tree", "grass", "bare"):
+        table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
     table[[THINGS.index(t) for t in THINGS if t != "ice"], ICE] = ABSENT
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE])

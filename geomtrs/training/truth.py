@@ -36,7 +36,7 @@ def anything_of(
     """(H, W) state of "whatever changed": known everywhere only where nothing unmarked can change."""
     if sample.set == "drawn":
         return np.where(before.raw != after.raw, PRESENT, ABSENT).astype(np.uint8)
-    if sample.offsets[1] < 0:
+    if sample.alone:
         return np.where(laid, PRESENT, ABSENT).astype(np.uint8)
     whole = sample.set in CHANGE_SETS or sample.name.startswith("sysu")
     return np.where(~still | laid, PRESENT, ABSENT if whole else UNKNOWN).astype(np.uint8)
