@@ -19,11 +19,13 @@ from torch import Tensor
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
 from geomtrs.models.base import Answer, TileSpec
+from geomtrs.models.beside import keep_beside, read_beside
 from geomtrs.models.checkpoint import read_config, read_weights, verified_bytes
 from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, outline
 from geomtrs.nn.language import BertParams
 from geomtrs.nn.layers import fold_batch_norms
-from geomtrs.nn.mask_decoder import ImageMaps, SentenceQuery
+from geomtrs.nn.mask_decoder import Answer as Logits
+from geomtrs.nn.mask_decoder import ImageMaps, SentenceQuery, softmin
 from geomtrs.query import Query
 
 if TYPE_CHECKING:
@@ -41,6 +43,14 @@ class Features(NamedTuple):
 
     maps: ImageMaps
     shape: tuple[int, int]
+
+
+class Asked(NamedTuple):
+    """What sentences ask, Q of them; `others` is what some must lie beside, with the numbers of these."""
+
+    sentences: SentenceQuery  # fields (1, Q, …)
+    others: SentenceQuery | None  # fields (1, K, …)
+    beside: tuple[tuple[int, bool], ...]  # K: number of the sentence, and whether the other has to have come
 
 
 class Nano:
@@ -64,11 +74,21 @@ class Nano:
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(device.precision)
         self.network = network.to(device.name).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
-    def prepare(self, queries: Sequence[Query]) -> SentenceQuery:
-        """What the sentences ask, once a run; fields (1, Q, …)."""
+    def prepare(self, queries: Sequence[Query]) -> Asked:
+        """What the sentences ask, once a run."""
+        texts, others, beside = [], [], []
+        for number, query in enumerate(queries):
+            parts = None if query.whole else read_beside(query.model_text)
+            texts.append(query.model_text if parts is None else parts.head)
+            if parts is not None:
+                others.append(parts.other)
+                beside.append((number, parts.arrived))
+        return Asked(self._ask(texts), self._ask(others) if others else None, tuple(beside))
+
+    def _ask(self, texts: Sequence[str]) -> SentenceQuery:
         limit = self.network.language.tower.params.max_tokens
         self.tokenizer.enable_truncation(int(limit))
-        encoded = [self.tokenizer.encode(query.model_text.lower()) for query in queries]
+        encoded = [self.tokenizer.encode(text.lower()) for text in texts]
         with torch.inference_mode():
             # One by one: a sentence's answer must not depend on its neighbours' length (B6).
             fields = [self.network.ask(torch.tensor(e.ids, device=self.device.name)) for e in encoded]
@@ -87,28 +107,40 @@ class Nano:
             maps = self.network.maps(dates)
             return Features(ImageMaps(*(m.float() for m in maps)), (height, width))
 
-    def answer(self, features: Features, prepared: SentenceQuery) -> Answer:
+    def answer(self, features: Features, prepared: Asked) -> Answer:
         """Probability (N, Q, H, W) float32 and existence (N, Q) float32."""
         height, width = features.shape
         with torch.inference_mode():
-            n = len(features.maps.before)
-            query = SentenceQuery(*(f.expand(n, *f.shape[1:]) for f in prepared))
-            answer = self.network.answer(features.maps, query)
+            answer = self._answer(features, prepared.sentences)
+            if prepared.others is not None:
+                others = self._answer(features, prepared.others)
+                before, after = others.presence_before, others.presence_after
+                assert before is not None
+                assert after is not None
+                for k, (number, arrived) in enumerate(prepared.beside):
+                    # By presence: where all has changed, the maps of change are less sure of a road than of houses.
+                    other = softmin(after[:, k], -before[:, k]) if arrived else after[:, k]
+                    answer.mask[:, number] = keep_beside(answer.mask[:, number], other)
             logits = torch.nn.functional.interpolate(
                 answer.mask / self.temperature[0], scale_factor=4, mode="bilinear", align_corners=False
             )[..., :height, :width]
             existence = (answer.existence / self.temperature[1]).sigmoid()
             return Answer(logits.sigmoid().cpu().numpy(), existence.cpu().numpy())
 
-    def presence(self, features: Features, prepared: SentenceQuery) -> NDArray[np.bool_]:
+    def _answer(self, features: Features, sentences: SentenceQuery) -> Logits:
+        pairs = len(features.maps.before)
+        query = SentenceQuery(*(f.expand(pairs, *f.shape[1:]) for f in sentences))
+        logits: Logits = self.network.answer(features.maps, query)
+        return logits
+
+    def presence(self, features: Features, prepared: Asked) -> NDArray[np.bool_]:
         """(N, 2, Q, H, W): the thing that each sentence refers to is there at the first and at the second date.
 
         Inside the network, change is read from it; what labels of one date say can be held against it alone.
         """
         height, width = features.shape
         with torch.inference_mode():
-            query = SentenceQuery(*(f.expand(len(features.maps.before), *f.shape[1:]) for f in prepared))
-            answer = self.network.answer(features.maps, query)
+            answer = self._answer(features, prepared.sentences)
             dates = [
                 torch.nn.functional.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
                 for logits in (answer.presence_before, answer.presence_after)

@@ -114,7 +114,7 @@ def test_a_dot_on_the_models_map_comes_back_at_its_own_pixels_c13(nano: Nano, mo
     tiles = np.zeros((1, 2, 3, 215, 150), np.uint8)
     prepared = nano.prepare([Query("the water that appeared")])
     with torch.inference_mode():
-        found = nano.network.answer(nano.features(tiles).maps, prepared)
+        found = nano.network.answer(nano.features(tiles).maps, prepared.sentences)
     assert found.mask.shape[-2:] == (224 // 4, 160 // 4)
     dot = torch.full_like(found.mask, -20.0)
     dot[..., 30, 17] = 20.0
