@@ -10,34 +10,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.afar import NOT_YET, freeze, pave, settle
 from geomtrs.data.composite import (
     CROP_PX,
     TARGET_STRIDE,
     Scene,
-    blob,
     crop,
-    lay_in,
     light,
-    piece_mask,
-    scorch,
     stretch,
     wither,
 )
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
+from geomtrs.training.composing import compose
 from geomtrs.training.sets import (
     COARSE,
-    FINE,
     MASK_ABSENT,
     MASK_PRESENT,
-    MAY_BURN,
-    MAY_GROW,
     RULE_NUMBERS,
     RULE_TABLES,
     WEIGHTS,
@@ -55,10 +47,9 @@ from geomtrs.training.truth import (
 )
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
-_BURNT_SHARE, _UNLABELLED_SHARE = 0.12, 0.5  # of the pairs
+_UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
 _SEASON_SHARE = 0.12  # of the pairs
-_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.12, 0.2  # of the pairs from afar that are composed
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
 
@@ -100,7 +91,7 @@ class PairSampler:
         laid = np.zeros((CROP_PX, CROP_PX), bool)
         composed = sample.alone or rng.random() < 0.2
         if composed:
-            laid = self._compose(name, before, after)
+            laid = compose(name, before, after, lambda lender: self._read(self._pick(lender))[0], self.sets, rng)
         if rng.random() < (0.5 if sample.alone or name == "drawn" else 0.3):
             before, after = after, before
         strength = 1.0 if sample.alone else 0.6
@@ -177,56 +168,6 @@ class PairSampler:
             first, last = (raw_a, raw_b) if sample.direction == "appear" else (raw_b, raw_a)
             first[mask > 0], last[mask > 0] = MASK_ABSENT, MASK_PRESENT
         return Scene(image_a, raw_a, number), Scene(image_b, raw_b, number.copy()), still
-
-    def _compose(self, name: str, before: Scene, after: Scene) -> NDArray[np.bool_]:
-        """Lays pieces of other pictures into one date or into both; where only one has them, which is a change."""
-        rng = self.rng
-        laid = np.zeros((CROP_PX, CROP_PX), bool)
-        group = next((g for g in (FINE, COARSE) if name in g), None)
-        near = [s for s in self.sets if (s in group if group else s not in FINE | COARSE)]
-        for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
-            lender = name if rng.random() < 0.4 else near[int(rng.integers(len(near)))]
-            donor, _, _ = self._read(self._pick(lender))
-            states = RULE_TABLES[donor.rule[0, 0], :, donor.raw]  # one rule a donor
-            things = [t for t in range(len(THINGS)) if (states[..., t] == PRESENT).any()]
-            present = states[..., rng.choice(things)] == PRESENT if things else np.zeros((CROP_PX, CROP_PX), bool)
-            mask = piece_mask(donor, present, rng)
-            into_both = rng.random() < 0.25
-            for scene in (before, after) if into_both else ((after,) if rng.random() < 0.5 else (before,)):
-                lay_in(scene, donor, mask, rng)
-            laid = laid & ~mask if into_both else laid | mask
-        if name in MAY_BURN and rng.random() < _BURNT_SHARE:
-            date = after if rng.random() < 0.5 else before
-            states = RULE_TABLES[date.rule, :, date.raw]
-            wet_or_built = (states[..., [THINGS.index(t) for t in ("water", "building", "town")]] == PRESENT).any(-1)
-            burnt = ndimage.binary_opening(blob(rng, rng.uniform(0.03, 0.4)) & ~wet_or_built, iterations=2)
-            scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
-            laid |= burnt
-        if name in MAY_GROW:
-            laid |= self._grow(*((before, after) if rng.random() < 0.5 else (after, before)))
-        return laid
-
-    def _grow(self, bare: Scene, grown: Scene) -> NDArray[np.bool_]:
-        """At times a town, a glacier or a road that `grown` has and `bare` has not: where they lie."""
-        rng, rule = self.rng, RULE_NUMBERS["grown"]
-        town = ice = road = np.zeros((CROP_PX, CROP_PX), bool)
-        states = RULE_TABLES[grown.rule, :, grown.raw]
-        if rng.random() < _TOWN_SHARE:
-            taken = (states[..., [THINGS.index(t) for t in ("water", "town")]] == PRESENT).any(-1)
-            town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
-            settle(grown, town, rng, rule)
-        if rng.random() < _ICE_SHARE:
-            wet = states[..., THINGS.index("water")] == PRESENT
-            ice = ndimage.binary_opening(blob(rng, rng.uniform(0.05, 0.5)), iterations=2) & ~town
-            ice = ice & wet if (ice & wet).mean() > 0.02 and rng.random() < 0.5 else ice
-            freeze(grown, ice, rng, rule)
-        if rng.random() < _ROAD_SHARE:
-            road = pave(grown, rng, rule)
-        # What is drawn anywhere was hardly there before, whether a label says so or not.
-        for where, thing in ((town, "town"), (ice, "ice"), (road, "road")):
-            unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
-            bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
-        return town | ice | road
 
     def _ask(self, truth: Truth) -> list[Question]:
         """K questions whose answers are known in part: true ones, their opposites, other things, absent ones."""

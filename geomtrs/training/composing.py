@@ -1,0 +1,80 @@
+"""What is laid into a crop beside what its labels say: pieces of other pictures, burnt ground, towns, ice and roads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geomtrs.data.afar import NOT_YET, freeze, pave, settle
+from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, piece_mask, scorch
+from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
+from geomtrs.training.sets import COARSE, FINE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES
+
+_OWN_SHARE = 0.4  # of the pieces: from the same set
+_BURNT_SHARE = 0.12  # of the pairs that are composed
+_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.12, 0.2  # of the pairs from afar that are composed
+
+Lend = Callable[[str], Scene]
+"""A crop of some picture of a set."""
+
+
+def compose(
+    name: str, before: Scene, after: Scene, lend: Lend, sets: Sequence[str], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Lays pieces of other pictures into one date of a crop of set `name` or into both.
+
+    Returns where (H, W) only one date has them, which is a change. `sets` are those that may lend.
+    """
+    laid = np.zeros((CROP_PX, CROP_PX), bool)
+    group = next((g for g in (FINE, COARSE) if name in g), None)
+    near = [s for s in sets if (s in group if group else s not in FINE | COARSE)]
+    for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
+        donor = lend(name if rng.random() < _OWN_SHARE else near[int(rng.integers(len(near)))])
+        states = RULE_TABLES[donor.rule[0, 0], :, donor.raw]  # one rule a donor
+        things = [t for t in range(len(THINGS)) if (states[..., t] == PRESENT).any()]
+        present = states[..., rng.choice(things)] == PRESENT if things else np.zeros((CROP_PX, CROP_PX), bool)
+        mask = piece_mask(donor, present, rng)
+        into_both = rng.random() < 0.25
+        for scene in (before, after) if into_both else ((after,) if rng.random() < 0.5 else (before,)):
+            lay_in(scene, donor, mask, rng)
+        laid = laid & ~mask if into_both else laid | mask
+    if name in MAY_BURN and rng.random() < _BURNT_SHARE:
+        date = after if rng.random() < 0.5 else before
+        burnt = ndimage.binary_opening(
+            blob(rng, rng.uniform(0.03, 0.4)) & ~_there(date, "water", "building", "town"), iterations=2
+        )
+        scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
+        laid |= burnt
+    if name in MAY_GROW:
+        laid |= _grow(*((before, after) if rng.random() < 0.5 else (after, before)), rng)
+    return laid
+
+
+def _there(scene: Scene, *things: str) -> NDArray[np.bool_]:
+    """(H, W) where its labels say that one of these things is."""
+    states = RULE_TABLES[scene.rule, :, scene.raw]
+    return np.asarray((states[..., [THINGS.index(thing) for thing in things]] == PRESENT).any(-1))
+
+
+def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """At times a town, a glacier or a road that `grown` has and `bare` has not: where they lie."""
+    rule = RULE_NUMBERS["grown"]
+    town = ice = road = np.zeros((CROP_PX, CROP_PX), bool)
+    taken, wet = _there(grown, "water", "town"), _there(grown, "water")
+    if rng.random() < _TOWN_SHARE:
+        town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
+        settle(grown, town, rng, rule)
+    if rng.random() < _ICE_SHARE:
+        ice = ndimage.binary_opening(blob(rng, rng.uniform(0.05, 0.5)), iterations=2) & ~town
+        ice = ice & wet if (ice & wet).mean() > 0.02 and rng.random() < 0.5 else ice
+        freeze(grown, ice, rng, rule)
+    if rng.random() < _ROAD_SHARE:
+        road = pave(grown, rng, rule)
+    # What is drawn anywhere was hardly there before, whether a label says so or not.
+    for where, thing in ((town, "town"), (ice, "ice"), (road, "road")):
+        unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
+        bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
+    return town | ice | road
