@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask.config
 import pytest
 from distributed import Client, LocalCluster
 
@@ -19,6 +20,7 @@ from geomtrs.archive.ledger import rows
 from geomtrs.outputs.verify import verify
 from tests.geomtrs.conftest import ask
 from tests.geomtrs.test_archive import SENTENCE, SLOW, archive
+from tiling.errors import NoWorkersError
 
 RASTERS = ("mask.tif", "probability.tif", "coverage.tif")
 
@@ -68,6 +70,21 @@ def test_many_small_scenes_are_spread_over_a_cluster_each_with_its_own_bytes_g6(
         for name in RASTERS:
             here, there = (tmp_path / out / row.scene.id / name for out in ("out", "alone"))
             assert here.read_bytes() == there.read_bytes()
+
+
+def test_a_batch_that_meets_a_cluster_without_workers_stops_and_leaves_every_scene_to_be_done_e13(
+    tmp_path: Path,
+) -> None:
+    archive(tmp_path / "in", 3)
+    how = {"query": SENTENCE, "model": "differencing", "out": tmp_path / "out"}
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty,
+        dask.config.set({"distributed.scheduler.no-workers-timeout": 0.5}),
+        pytest.raises(NoWorkersError, match="no worker for"),
+    ):
+        geomtrs.batch(tmp_path / "in", scheduler=empty.scheduler_address, **how)
+    assert {row.status for row in rows(tmp_path / "out" / "ledger.gpkg")} == {"pending"}
+    assert geomtrs.batch(tmp_path / "in", **how).counts == {"done": 3}
 
 
 @pytest.mark.slow
