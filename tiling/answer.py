@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from tiling.blend import quantise, tile_weights
-from tiling.errors import BlockError, OutputError, StoreError, TilingError
+from tiling.errors import BlockError, OutputError, RefusedError, StoreError, TilingError
 from tiling.plan import Block, Plan, Tile, margins, within
 from tiling.stack import OBSERVED, OUTSIDE_AOI
 from tiling.store import BlockStore, Json
@@ -121,6 +121,8 @@ class BlockWorker:
                 return self._attempt(block, model)
             except (StoreError, OutputError, StoppedError):
                 raise
+            except RefusedError as error:  # and would be again
+                raise failed_block(block, error, attempts=attempt + 1) from error
             except Exception as error:  # noqa: BLE001 - whatever a model or a file does, the block is named
                 _log.info("block %s, attempt %d of %d: %s", block.id, attempt + 1, self.retries + 1, error)
                 last = error
@@ -209,7 +211,7 @@ def failed_block(block: Block, error: BaseException, *, attempts: int) -> BlockE
     reason = f"{error.found} ({error.wanted})" if isinstance(error, TilingError) else f"{type(error).__name__}: {error}"
     return BlockError(
         error.file if isinstance(error, TilingError) else f"block {block.id}",
-        found=f"{reason} in {rows}, {cols} (block {block.id}), {attempts} attempts",
+        found=f"{reason} in {rows}, {cols} (block {block.id}), {attempts} attempt{'' if attempts == 1 else 's'}",
         wanted="an answer for every block",
         remedy="mend the cause, then resume: finished blocks are kept",
     )

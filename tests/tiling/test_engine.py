@@ -32,7 +32,7 @@ from tiling.engine import (
     answer_block,
     run,
 )
-from tiling.errors import BlockError, SourceError
+from tiling.errors import BlockError, RefusedError, SourceError
 from tiling.mosaic import RasterSpec, coverage, windows, write_cog
 from tiling.plan import Plan, plan
 from tiling.stack import CLOUD, FAILED, HOLE_AT_DATE, OBSERVED
@@ -238,6 +238,26 @@ def test_a_block_that_keeps_failing_stops_the_run_with_window_file_and_reason_an
     resumed = run(made, source, box, store, settings=THREADS)
     assert resumed.reused == len(kept)
     assert np.array_equal(whole(store, made), quantise(box_change(source.pixels, 2)))
+
+
+def test_a_raster_that_is_refused_is_not_tried_again_e11(tmp_path: Path) -> None:
+    class Refusing(DamagedSource):
+        def read(self, window: Window) -> Pixels:
+            try:
+                return super().read(window)
+            except SourceError as error:
+                raise RefusedError(error.file, found="a bomb", wanted="a raster", remedy="keep off") from None
+
+    source = noise_source(150, 130)
+    made = cut(source)
+    with pytest.raises(BlockError, match=r"a bomb .*, 1 attempt;"):
+        run(
+            made,
+            Refusing(source.geobox, source.pixels, source.coverage),
+            box,
+            BlockStore(tmp_path, made.id),
+            settings=THREADS,
+        )
 
 
 def test_a_run_told_to_keep_going_lists_what_failed_and_marks_its_ground_c11(tmp_path: Path) -> None:
