@@ -12,6 +12,7 @@ from odc.geo.geom import Geometry
 
 from geomtrs import dates as dating
 from geomtrs.arrays import PREFIX, ArrayRaster
+from geomtrs.beside import read_beside
 from geomtrs.errors import JobError, QueryError
 from geomtrs.inputs import date_of
 from geomtrs.models.base import ModelCard, TileSpec
@@ -133,7 +134,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
         *dating.order_notes(dates),
         *(() if spec.pixels else _resolution_notes(stack, card.tile_spec)),
         *_language_notes(spec, card),
-        *_neighbour_notes(spec.queries),
+        *_neighbour_notes(spec.queries, card),
     )
     return Scene(stack, aoi, dates, dating.pairs(len(dates), spec.pairs), tuple(dict.fromkeys(notes)))
 
@@ -141,7 +142,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
 def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:
     """The scene as an earlier run found it; no image is opened. Raises QueryError as `open_scene` does for words."""
     _refuse_limits_without_ground(spec, stack)
-    notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries))
+    notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries, card))
     stack = replace(stack, files=OpenFiles(sign=signer(spec.run.sign)))
     return Scene(stack, stack.aoi, dates, dating.pairs(len(dates), spec.pairs), notes)
 
@@ -217,10 +218,20 @@ _NEIGHBOURS = re.compile(
 )
 
 
-def _neighbour_notes(queries: Sequence[Query]) -> tuple[str, ...]:
+def _neighbour_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ...]:
     """Words that need a neighbour stay with the model, which sees a tile and its halo."""
-    words = sorted({word.lower() for query in queries for word in _NEIGHBOURS.findall(query.model_text)})
-    return (f"“{', '.join(words)}” is judged within a tile and its surroundings",) if words else ()
+    notes = []
+    for query in queries:
+        apart = read_beside(query.model_text) if card.asks_beside and not query.whole else None
+        words = ", ".join(dict.fromkeys(word.lower() for word in _NEIGHBOURS.findall(query.model_text)))
+        if apart is not None:
+            other = f"new {apart.other}" if apart.arrived else apart.other
+            notes.append(f"“{apart.head}” is kept within a few pixels of {other}, tile by tile")
+        elif words and card.asks_beside:
+            notes.append(f"{card.name} knows no such neighbour: “{words}” in “{query.model_text}” may go unheeded")
+        elif words:
+            notes.append(f"“{words}” is judged within a tile and its surroundings")
+    return tuple(dict.fromkeys(notes))
 
 
 def _refuse_lost_arrays(spec: JobSpec, arrays: Mapping[str, ArrayRaster]) -> None:

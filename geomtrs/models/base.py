@@ -101,6 +101,7 @@ class ModelCard:
     """What a user should know before trusting a model.
 
     weights_hash is None where weights are not installed; languages are ISO 639-1 codes (none: words hardly matter).
+    A model that `asks_beside` is asked for a thing and its neighbour apart (geomtrs.beside).
     """
 
     name: str
@@ -109,6 +110,7 @@ class ModelCard:
     trained_on: str
     tile_spec: TileSpec
     languages: tuple[str, ...] = ()
+    asks_beside: bool = False
     weights: str | None = None
     weights_hash: str | None = None
     size_bytes: int = 0

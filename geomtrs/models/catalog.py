@@ -28,6 +28,7 @@ NANO_CARD = ModelCard(
     trained_on="public change and land-cover sets, composites of them, drawn scenes",
     tile_spec=TileSpec(tile_px=512, halo_px=16, feather_px=16, gsd_m=(0.2, 30.0), batch=1),
     languages=("en",),
+    asks_beside=True,
 )
 
 BASE_CARD = ModelCard(

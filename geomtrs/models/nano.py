@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from geomtrs.beside import read_beside
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
 from geomtrs.models.base import Answer, TileSpec
-from geomtrs.models.beside import keep_beside, read_beside
 from geomtrs.models.checkpoint import read_config, read_weights, verified_bytes
 from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, outline
+from geomtrs.nn.beside import keep_beside
 from geomtrs.nn.language import BertParams
 from geomtrs.nn.layers import fold_batch_norms
 from geomtrs.nn.mask_decoder import Answer as Logits
@@ -81,7 +82,7 @@ class Nano:
             parts = None if query.whole else read_beside(query.model_text)
             texts.append(query.model_text if parts is None else parts.head)
             if parts is not None:
-                others.append(parts.other)
+                others.append(f"new {parts.other}")
                 beside.append((number, parts.arrived))
         return Asked(self._ask(texts), self._ask(others) if others else None, tuple(beside))
 

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+import geomtrs
+from geomtrs.beside import read_beside
 from geomtrs.data.scenes import draw_scene
 from geomtrs.device import choose
-from geomtrs.models.beside import NEAR_CELLS, REACH_CELLS, keep_beside, read_beside
 from geomtrs.models.nano import Nano, load_nano
+from geomtrs.nn.beside import NEAR_CELLS, REACH_CELLS, keep_beside
 from geomtrs.query import Query
+from geomtrs.spec import Options
 
 HEAD = "the buildings that appeared"
 
@@ -24,12 +27,12 @@ def nano() -> Nano:
 @pytest.mark.parametrize(
     ("sentence", "head", "other", "arrived"),
     [
-        ("the buildings that appeared along the new road", HEAD, "new roads", True),
-        ("the buildings that appeared beside a newly built street", HEAD, "new roads", True),
-        ("the buildings that appeared which stand near to the river.", HEAD, "new water", False),
-        ("the buildings that appeared at the water's edge", HEAD, "new water", False),
-        ("new fields on the edge of the forest", "new fields", "new trees", False),
-        ("The trees that were felled next to fields?", "The trees that were felled", "new fields", False),
+        ("the buildings that appeared along the new road", HEAD, "roads", True),
+        ("the buildings that appeared beside a newly built street", HEAD, "roads", True),
+        ("the buildings that appeared which stand near to the river.", HEAD, "water", False),
+        ("the buildings that appeared at the water's edge", HEAD, "water", False),
+        ("new fields on the edge of the forest", "new fields", "trees", False),
+        ("The trees that were felled next to fields?", "The trees that were felled", "fields", False),
     ],
 )
 def test_a_neighbour_is_read_out_of_a_sentence(sentence: str, head: str, other: str, arrived: bool) -> None:
@@ -93,3 +96,16 @@ def test_a_neighbour_of_one_sentence_leaves_the_others_as_they_were_b6(nano: Nan
     alone = nano.answer(features, nano.prepare([Query(HEAD)]))
     beside = nano.answer(features, nano.prepare([Query(f"{HEAD} along the road"), Query(HEAD)]))
     np.testing.assert_allclose(beside.probability[:, 1:], alone.probability, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"query": f"{HEAD} along the new road"}, f"“{HEAD}” is kept within a few pixels of new roads"),
+        ({"query": f"{HEAD} near the stadium"}, "nano knows no such neighbour: “near”"),
+        ({"query": f"{HEAD} along the road", "scope": "tile"}, "nano knows no such neighbour: “along”"),
+        ({"query": f"{HEAD} along the road", "model": "differencing"}, "“along” is judged within a tile"),
+    ],
+)
+def test_what_becomes_of_a_neighbour_is_told(pair: tuple[str, str], options: Options, told: str) -> None:
+    assert any(note.startswith(told) for note in geomtrs.plan(*pair, **options).scene.notes)
