@@ -24,7 +24,8 @@ _BESIDE = re.compile(
     r"(?:right |directly )?(?:beside|next to|along(?:side)?|adjacent to|close to|near(?: to)?|bordering|"
     r"(?:at|on|along) the (?:edges?|banks?|shores?|sides?) of|(?P<at>at)) "
     r"(?:(?:the|an?|some|any) )?(?P<new>(?:new|newly built) )?"
-    rf"(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _OTHERS.items())})(?P<edge>'s edge)?[.?!]*$",
+    rf"(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _OTHERS.items())})(?P<edge>'s edge)?"
+    r"(?P<clause> (?:that|which) (?:were|are|have been|appeared|disappeared|vanished)\b[a-z ]*)?[.?!]*$",
     re.IGNORECASE,
 )
 
@@ -45,4 +46,4 @@ def read_beside(sentence: str) -> Beside | None:
     other = next(name for name in _OTHERS if match[name])
     if re.search(rf"\b(?:{_OTHERS[other]})\b", match["head"], re.IGNORECASE):
         return None  # a thing beside others of its kind: its own presence would be near everywhere
-    return Beside(match["head"], other, match["new"] is not None)
+    return Beside(match["head"] + (match["clause"] or ""), other, match["new"] is not None)

@@ -228,7 +228,8 @@ def _neighbour_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ..
             other = f"new {apart.other}" if apart.arrived else apart.other
             notes.append(f"“{apart.head}” is kept within a few pixels of {other}, tile by tile")
         elif words and card.asks_beside:
-            notes.append(f"{card.name} knows no such neighbour: “{words}” in “{query.model_text}” may go unheeded")
+            told = f"{card.name} understands sentences that end as “… along the new road” does, or “… beside a river”"
+            notes.append(f"“{words}” may go unheeded: {told}")
         elif words:
             notes.append(f"“{words}” is judged within a tile and its surroundings")
     return tuple(dict.fromkeys(notes))
