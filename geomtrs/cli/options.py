@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 _IMAGES, _ANSWER, _RUN, _TALK = "Images", "Answer", "How it runs", "What it says"
+
+
+def _one_of(*words: str) -> Callable[[str], list[str]]:
+    """What a shell offers where these words may stand."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]  # Typer knows it by this name
+
+
+def _model(incomplete: str) -> list[str]:
+    from geomtrs.models.catalog import names
+
+    return _one_of(*names())(incomplete)
+
 
 # --- Images
 
@@ -20,14 +33,28 @@ DateFiles = Annotated[
     ),
 ]
 Dates = Annotated[str | None, typer.Option(help="D1,D2,… where names and tags do not tell.", rich_help_panel=_IMAGES)]
-Pairs = Annotated[str, typer.Option(help="Of a series: consecutive, first-last or all.", rich_help_panel=_IMAGES)]
+Pairs = Annotated[
+    str,
+    typer.Option(
+        help="Of a series: consecutive, first-last or all.",
+        autocompletion=_one_of("consecutive", "first-last", "all"),
+        rich_help_panel=_IMAGES,
+    ),
+]
 Bands = Annotated[
     str | None, typer.Option(help="Red, green and blue, by number or name: 4,3,2.", rich_help_panel=_IMAGES)
 ]
 Nodata = Annotated[
     float | None, typer.Option(help="A value that means no data, in all bands.", rich_help_panel=_IMAGES)
 ]
-Alpha = Annotated[str, typer.Option(help="Is the alpha band one: auto, yes, no.", rich_help_panel=_IMAGES)]
+Alpha = Annotated[
+    str,
+    typer.Option(
+        help="Is the alpha band one: auto, yes, no.",
+        autocompletion=_one_of("auto", "yes", "no"),
+        rich_help_panel=_IMAGES,
+    ),
+]
 AssumeCrs = Annotated[str | None, typer.Option(help="CRS of images that have none.", rich_help_panel=_IMAGES)]
 Aoi = Annotated[str | None, typer.Option(help="Area of interest: a vector file, or W,S,E,N.", rich_help_panel=_IMAGES)]
 AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for W,S,E,N.", rich_help_panel=_IMAGES)]
@@ -35,9 +62,23 @@ CloudMask = Annotated[
     list[str] | None,
     typer.Option(help="Raster (or raster:band) that is not 0 in clouds; once per date.", rich_help_panel=_IMAGES),
 ]
-Register = Annotated[str, typer.Option(help="check, translation (correct a shift) or off.", rich_help_panel=_IMAGES)]
+Register = Annotated[
+    str,
+    typer.Option(
+        help="check, translation (correct a shift) or off.",
+        autocompletion=_one_of("check", "translation", "off"),
+        rich_help_panel=_IMAGES,
+    ),
+]
 MaxShift = Annotated[float, typer.Option(help="Largest shift to correct, in pixels.", rich_help_panel=_IMAGES)]
-Resampling = Annotated[str, typer.Option(help="bilinear, cubic or nearest.", rich_help_panel=_IMAGES)]
+Resampling = Annotated[
+    str,
+    typer.Option(
+        help="bilinear, cubic or nearest.",
+        autocompletion=_one_of("bilinear", "cubic", "nearest"),
+        rich_help_panel=_IMAGES,
+    ),
+]
 Pixels = Annotated[
     bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
 ]
@@ -55,17 +96,29 @@ Asked = Annotated[
 ]
 Queries = Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)]
 Scope = Annotated[
-    str, typer.Option(help="scene: apply words of rank, size and place; tile: ask them too.", rich_help_panel=_ANSWER)
+    str,
+    typer.Option(
+        help="scene: apply words of rank, size and place; tile: ask them too.",
+        autocompletion=_one_of("scene", "tile"),
+        rich_help_panel=_ANSWER,
+    ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of the outputs.", rich_help_panel=_ANSWER)]
-Model = Annotated[str, typer.Option(help="nano, differencing, …: geomtrs model list.", rich_help_panel=_ANSWER)]
+Model = Annotated[
+    str, typer.Option(help="nano, differencing, …: geomtrs model list.", autocompletion=_model, rich_help_panel=_ANSWER)
+]
 Weights = Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)]
 Threshold = Annotated[
     float | None, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
 ]
 Formats = Annotated[
     list[str] | None,
-    typer.Option("--format", help="shp, parquet, fgb, geojson beside gpkg; repeat.", rich_help_panel=_ANSWER),
+    typer.Option(
+        "--format",
+        help="shp, parquet, fgb, geojson beside gpkg; repeat.",
+        autocompletion=_one_of("shp", "parquet", "fgb", "geojson"),
+        rich_help_panel=_ANSWER,
+    ),
 ]
 MinArea = Annotated[float | None, typer.Option(help="Smallest polygon, m².", rich_help_panel=_ANSWER)]
 MaxArea = Annotated[float | None, typer.Option(help="Largest polygon, m².", rich_help_panel=_ANSWER)]
@@ -97,9 +150,24 @@ KeepFeatures = Annotated[
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=_RUN)]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=_RUN)]
-Engine = Annotated[str, typer.Option(help="auto, torch, openvino (nano on a CPU).", rich_help_panel=_RUN)]
+Device = Annotated[
+    str,
+    typer.Option(help="auto, cpu, cuda, cuda:N.", autocompletion=_one_of("auto", "cpu", "cuda"), rich_help_panel=_RUN),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="auto, fp32, bf16, fp16.", autocompletion=_one_of("auto", "fp32", "bf16", "fp16"), rich_help_panel=_RUN
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto, torch, openvino (nano on a CPU).",
+        autocompletion=_one_of("auto", "torch", "openvino"),
+        rich_help_panel=_RUN,
+    ),
+]
 Memory = Annotated[str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)]
 Workers = Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)]
 Threads = Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)]

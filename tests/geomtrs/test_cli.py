@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,25 @@ def test_help_imports_nothing_heavy_f1() -> None:
     code = f"import sys; from geomtrs.cli import main\ntry: main(['--help'])\nexcept SystemExit: {listed}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("geomtrs de", ["detect", "demo"]),
+        ("geomtrs detect --keep-f", ["--keep-features"]),
+        ("geomtrs detect --scope t", ["tile"]),
+        ("geomtrs detect --model na", ["nano"]),
+        ("geomtrs detect --format ", ["shp", "parquet", "fgb", "geojson"]),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_their_words_f5(typed: str, offered: list[str]) -> None:
+    asked = {"_GEOMTRS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    code = "import sys; sys.argv = ['geomtrs']; from geomtrs.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == offered
 
 
 @pytest.mark.parametrize("verb", ["detect", "plan", "resume", "rerun", "verify", "demo", "doctor", "model"])
