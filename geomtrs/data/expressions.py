@@ -23,7 +23,7 @@ Direction = Literal["appeared", "disappeared", "changed", "replaced"]
 NAMES: Mapping[str, tuple[str, ...]] = {
     "building": ("buildings", "houses", "homes", "dwellings", "structures", "warehouses", "factories", "sheds",
                  "apartment blocks", "industrial buildings", "residential buildings", "roofs", "school buildings",
-                 "villas", "barns", "halls", "rows of houses", "constructions", "schools", "offices", "greenhouses", "hangars"),
+                 "villas", "barns", "halls", "rows of houses", "constructions", "schools", "offices", "greenhouses", "hangars", "building footprints"),
     "road": ("roads", "streets", "paved roads", "highways", "lanes", "tracks", "motorways", "access roads", "bridges"),
     "water": ("~water", "~open water", "lakes", "ponds", "~flood water", "water bodies", "rivers", "~standing water",
               "reservoirs", "~surface water", "wet areas"),
@@ -97,6 +97,12 @@ _REPLACED = (
     "from {s} to {n}", "{n} that took the place of {s}", "{n} on former {s}", "new {n} on {s}", "{s} that gave way to {n}", "the change from {s} to {n}",
     "{n} that replaced {s}", "{s} transformed into {n}",
 )  # fmt: skip
+# Other ways to say it, of which no label tells more.
+_REPLACED_ASKED = (
+    "{s} that {sw} replaced by {n}", "{s} that {sw} turned into {n}", "{s} that {sw} converted into {n}", "{n} where there {sw} {s}",
+    "{s} that made way for {n}", "{n} instead of {s}", "{s} changed to {n}", "{s} lost to {n}", "{n} in place of {s}",
+    "{s} converted into {n}", "{s} that gave way to the {n}", "{s} swallowed by {n}",
+)  # fmt: skip
 _GENERIC: Mapping[Direction, tuple[str, ...]] = {
     "appeared": _APPEARED,
     "disappeared": _DISAPPEARED,
@@ -161,36 +167,45 @@ _OWN: Mapping[tuple[str, Direction], tuple[str, ...]] = {
 # Those that say why or how, or that something grew: people ask so, but no label tells it.
 _ASKED: Mapping[tuple[str, Direction], tuple[str, ...]] = {
     ("building", "appeared"): _BUILT_ASKED + ("housing development", "urban development", "new construction", "extended {n}",
-                                              "{n} that {was} extended", "the extension of {n}", "{n} that went up"),
+                                              "{n} that {was} extended", "the extension of {n}", "{n} that went up",
+                                              "{n} that sprang up", "{n} that popped up", "residential development"),
     ("building", "disappeared"): ("collapsed {n}", "{n} destroyed by the tornado", "{n} destroyed by the earthquake",
-                                  "{n} destroyed by the disaster", "every demolished {one}", "the {one} that was demolished", "{n} that {was} flattened",
+                                  "{n} destroyed by the disaster", "every demolished {one}", "the {one} that was demolished", "burned {n}", "{n} that burned down", "{n} that {was} flattened",
                                    "{n} in ruins now", "what was demolished"),
-    ("road", "appeared"): _BUILT_ASKED + ("widened {n}", "{n} that {was} widened", "{n} that {was} paved"),
+    ("road", "appeared"): _BUILT_ASKED + ("widened {n}", "{n} that {was} widened", "the widening of {n}", "{n} that {was} paved"),
     ("road", "disappeared"): ("abandoned {n}", "overgrown {n}"),
     ("water", "appeared"): ("lakes that have grown", "the lake that has grown", "rising water", "land covered by {n} now",
                             "expanding {n}", "{n} that grew", "the expansion of the lake", "flooded fields", "inundation",
-                            "where the water has risen", "the river that burst its banks", "areas flooded by the river"),
+                            "where the water has risen", "{many} that filled up", "hollows that filled with water", "the river that burst its banks", "areas flooded by the river",
+                            "water where there was land", "land that became water", "land turned into water", "land lost to the sea",
+                            "coastal erosion", "shoreline retreat"),
     ("water", "disappeared"): ("dried up {many}", "drained {many}", "receding {n}", "{n} that shrank", "shrinking {many}",
                                "the flood that receded", "the {one} that dried up", "drying {n}", "the exposed lake bed",
-                                "land gained from the sea", "new land in the sea", "land reclamation", "water loss"),
-    ("tree", "appeared"): ("planted {n}", "{n} that {was} planted", "{n} that grew", "reforestation", "afforestation", "regrown {n}"),
+                                "land gained from the sea", "new land in the sea", "land reclamation", "water loss",
+                               "land where there was water", "water that became land"),
+    ("water", "changed"): ("the river that moved", "the shifted river", "meanders that moved", "changes of the shoreline"),
+    ("tree", "appeared"): ("planted {n}", "{n} that {was} planted", "{n} that grew", "reforestation", "afforestation", "regrown {n}",
+                           "reforested areas", "reforestation of the slopes", "{n} that grew back"),
     ("tree", "disappeared"): ("deforestation", "logged {n}", "forest clearing", "logging", "forest loss", "every felled {one}", "deforested land",
                               "deforested areas", "clear-cut areas", "new clear-cuts", "loss of trees", "{n} cleared for construction"),
-    ("field", "appeared"): ("{n} that {was} cultivated", "newly cultivated land"),
+    ("field", "appeared"): ("{n} that {was} cultivated", "newly cultivated land", "{n} that {was} ploughed", "ploughed {n}", "plowed {n}",
+                            "the expansion of agriculture"),
     ("field", "disappeared"): ("abandoned {n}", "{n} lost to other use"),
     ("grass", "appeared"): ("ground that turned green", "{n} that {was} sown"),
-    ("grass", "disappeared"): ("{n} that {was} dug up", "greenery that is gone"),
+    ("grass", "disappeared"): ("{n} that {was} dug up", "{n} that turned brown", "greenery that is gone"),
     ("bare", "appeared"): ("ground that was cleared", "freshly graded earth", "land stripped of vegetation", "excavated ground",
-                           "land cleared for construction", "cleared land", "earthworks", "mining expansion", "ground laid bare"),
+                           "land cleared for construction", "cleared land", "earthworks", "mining expansion", "ground laid bare",
+                           "mining", "open pit mining", "the open pit mine that grew", "new mines", "mines that expanded", "quarrying",
+                           "quarries that expanded", "new quarries"),
     ("bare", "disappeared"): ("{n} that {was} overgrown", "{n} that {was} covered"),
     ("car", "appeared"): ("newly parked cars", "newly parked trucks"), ("car", "disappeared"): ("the {one} that left",),
     ("boat", "appeared"): ("newly moored {n}",), ("boat", "disappeared"): ("the {one} that left",),
     ("solar", "appeared"): _BUILT_ASKED, ("pool", "appeared"): _BUILT_ASKED,
-    ("landslide", "appeared"): ("the slope that collapsed",),
+    ("landslide", "appeared"): ("the slope that collapsed", "slope failures after the rain", "the landslide after the storm"),
     ("landslide", "disappeared"): ("overgrown {n}", "revegetated {n}"),
     ("burnt", "appeared"): ("the area burnt by the wildfire", "forest that burned", "wildfire damage", "burned forest",
                             "burnt forest", "the burn scar", "burn scars", "fire damage", "the area destroyed by fire", "land destroyed by the fire",
-                            "charred ground", "where the fire burned", "the wildfire"),
+                            "charred ground", "charred vegetation", "where the fire burned", "the wildfire"),
     ("burnt", "disappeared"): ("burnt land that recovered",),
     ("ice", "appeared"): ("ground that froze over", "the glacier that advanced"),
     ("ice", "disappeared"): ("glacier retreat", "retreating {n}", "melting {n}", "{n} that retreated", "shrinking {n}"),
@@ -224,7 +239,8 @@ _ELSE = (
     "coral reefs", "sand dunes", "craters", "caves", "waterfalls", "wind turbines", "windmills", "power lines", "radio masts",
     "oil rigs", "statues", "pyramids", "fountains", "tents", "umbrellas", "flags", "letters", "numbers", "arrows", "chairs",
     "tables", "shoes", "books", "bottles", "tennis courts", "golf courses", "running tracks", "playgrounds", "~rubbish",
-    "~seaweed", "flowers", "mushrooms", "robots", "dragons", "clocks", "pianos", "trophies",
+    "~seaweed", "flowers", "mushrooms", "robots", "dragons", "clocks", "pianos", "trophies", "stadiums", "railway lines",
+    "runways", "sports fields", "football pitches", "refugee camps",
 )  # fmt: skip
 
 _OPENERS = ("", "", "", "", "show ", "find ", "highlight ", "please mark ", "segment ", "I am looking for ", "map ")
@@ -270,11 +286,11 @@ def all_expressions() -> Iterator[Expression]:
     for index, thing in enumerate(THINGS):
         for source_index, source in enumerate(THINGS):
             if source_index != index:
-                for i, template in enumerate(_REPLACED):
+                for i, template in enumerate(_REPLACED + _REPLACED_ASKED):
                     names, sources = NAMES[thing], NAMES[source]
                     n, s = names[i % min(4, len(names))], sources[i // 3 % min(4, len(sources))]
                     text = template.format(n=n.lstrip("~"), s=s.lstrip("~"), sw="was" if s[0] == "~" else "were")
-                    told = n in TRUE_NAMES[thing] and s in TRUE_NAMES[source]
+                    told = i < len(_REPLACED) and n in TRUE_NAMES[thing] and s in TRUE_NAMES[source]
                     yield Expression(text, index, "replaced", source_index, told)
     for text in _WHATEVER:
         yield Expression(text, ANYTHING, "changed")
