@@ -1,4 +1,4 @@
-"""`geomtrs model list|show|convert|start`."""
+"""`geomtrs model list|show|read|convert|start`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+SURE = 0.9  # cosine to the plain sentence about the same thing
 
 app = typer.Typer(help="The models that can be asked.", no_args_is_help=True)
 
@@ -58,6 +60,25 @@ def show(
         print(f"weights     {card.size_bytes / 1e6:.1f} MB, hash {card.weights_hash}")
     if card.text:
         print(f"\n{card.text}")
+
+
+@app.command("read")
+def read(
+    sentences: Annotated[list[str], typer.Argument(help="What might be asked.")],
+    weights: Annotated[str | None, typer.Option(help="Folder of a checkpoint.")] = None,
+) -> None:
+    """Tell what nano takes sentences for, before any image is looked at.
+
+    [bold]geomtrs model read "forest turned into fields" "the two largest new ponds near the road"[/bold]
+    """
+    from geomtrs.data.understood import understand
+    from geomtrs.device import choose
+    from geomtrs.models.nano import load_nano
+
+    nano = load_nano(None if weights is None else Path(weights), choose("cpu", "fp32"))
+    width = max(map(len, sentences))
+    for one in understand(nano, sentences):
+        print(f"{one.sentence:{width}}  {one}{'' if one.likeness > SURE else '  (not sure)'}")
 
 
 @app.command("convert")

@@ -1,0 +1,88 @@
+"""How nano understands a sentence: the thing that it looks for, and which way that went.
+
+What nano asks of a pixel is a vector, and two sentences mean the same to it as far as theirs are alike. So the vectors
+of plain sentences about each thing, "new roads" and "roads that disappeared", tell which one a sentence means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from geomtrs.beside import Beside, read_beside
+from geomtrs.data.expressions import TRUE_NAMES, all_expressions, unlabelled_expressions
+from geomtrs.data.labels import ANYTHING, THINGS
+from geomtrs.grammar import ScenePart
+from geomtrs.models.nano import Nano
+from geomtrs.nn.mask_decoder import DIRECTIONS
+from geomtrs.query import Query
+
+_PLAIN = ("new {}", "{} that disappeared")
+_OTHERS = 40  # sentences about things that no set labels
+_TAKEN_FOR = (*THINGS, "anything", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What nano takes a sentence for.
+
+    thing      one of THINGS, or "anything"; None = nothing that it knows, which is answered with nothing
+    direction  appeared, disappeared, changed or replaced
+    source     for replaced: the thing before
+    beside     what it has to lie near
+    part       what geomtrs keeps of the polygons
+    likeness   cosine to the plain sentence about the thing, 1 = the same
+    """
+
+    sentence: str
+    thing: str | None
+    direction: str
+    source: str | None
+    beside: Beside | None
+    part: ScenePart
+    likeness: float
+
+    def __str__(self) -> str:
+        """As a person would say it: `building replaced tree · beside new roads · kept largest 1`."""
+        said = [f"{self.thing or 'something unknown'} {self.direction}{f' {self.source}' if self.source else ''}"]
+        if self.beside is not None:
+            said.append(f"beside {'new ' if self.beside.arrived else ''}{self.beside.other}")
+        return " · ".join([*said, *([str(self.part)] if self.part else [])])
+
+
+def understand(model: Nano, sentences: Sequence[str]) -> list[Understood]:
+    """What nano takes each sentence for; no image is looked at."""
+    plain = _plain(model)
+    queries = [Query(sentence) for sentence in sentences]
+    asked = model.prepare(queries).sentences
+    likeness = normalize(asked.thing[0], dim=-1) @ plain.T  # (Q, things + 2)
+    sources = (normalize(asked.source[0], dim=-1) @ plain[: len(THINGS)].T).argmax(-1)
+    out = []
+    for i, query in enumerate(queries):
+        direction = DIRECTIONS[int(asked.direction[0, i].argmax())]
+        out.append(
+            Understood(
+                query.text,
+                _TAKEN_FOR[int(likeness[i].argmax())],
+                direction,
+                THINGS[int(sources[i])] if direction == "replaced" else None,
+                read_beside(query.model_text),
+                query.scene_part,
+                float(likeness[i].amax()),
+            )
+        )
+    return out
+
+
+def _plain(model: Nano) -> Tensor:
+    """(things + 2, D): what plain sentences ask of a pixel, about each thing, about anything and about the unknown."""
+    told = [[form.format(TRUE_NAMES[thing][0].lstrip("~")) for form in _PLAIN] for thing in THINGS]
+    told.append([said.text for said in all_expressions() if said.thing == ANYTHING])
+    told.append([said.text for said in islice(unlabelled_expressions(), _OTHERS)])
+    asked = [model.prepare([Query(text) for text in texts]).sentences.thing[0] for texts in told]
+    return torch.stack([normalize(normalize(one, dim=-1).mean(0), dim=-1) for one in asked])
