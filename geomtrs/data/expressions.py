@@ -23,27 +23,31 @@ Direction = Literal["appeared", "disappeared", "changed", "replaced"]
 NAMES: Mapping[str, tuple[str, ...]] = {
     "building": ("buildings", "houses", "homes", "dwellings", "structures", "warehouses", "factories", "sheds",
                  "apartment blocks", "industrial buildings", "residential buildings", "roofs", "school buildings",
-                 "villas", "barns", "halls", "rows of houses", "constructions", "schools", "offices", "greenhouses", "hangars", "building footprints"),
-    "road": ("roads", "streets", "paved roads", "highways", "lanes", "tracks", "motorways", "access roads", "bridges"),
+                 "villas", "barns", "halls", "rows of houses", "constructions", "schools", "offices", "greenhouses", "hangars", "building footprints",
+                 "apartments", "office blocks", "cottages", "workshops", "shops", "housing estates"),
+    "road": ("roads", "streets", "paved roads", "highways", "lanes", "tracks", "motorways", "access roads", "bridges",
+             "roundabouts", "junctions", "forest roads", "bypasses"),
     "water": ("~water", "~open water", "lakes", "ponds", "~flood water", "water bodies", "rivers", "~standing water",
-              "reservoirs", "~surface water", "wet areas"),
-    "tree": ("trees", "~forest", "woods", "~woodland", "~tree cover", "forests", "groves", "tall trees"),
-    "field": ("fields", "~cropland", "~farmland", "crops", "~arable land", "agricultural fields", "farm fields"),
+              "reservoirs", "~surface water", "wet areas", "canals", "fish ponds", "lagoons", "streams"),
+    "tree": ("trees", "~forest", "woods", "~woodland", "~tree cover", "forests", "groves", "tall trees",
+             "orchards", "saplings", "hedges", "thickets"),
+    "field": ("fields", "~cropland", "~farmland", "crops", "~arable land", "agricultural fields", "farm fields",
+              "vineyards", "rice paddies"),
     "grass": ("~grass", "lawns", "meadows", "~grassland", "pastures", "~low vegetation"),
     "bare": ("~bare ground", "~bare soil", "~bare land", "~cleared ground", "~sand", "dirt lots", "construction sites",
              "~unpaved land", "~graded earth", "building sites", "quarries"),
-    "car": ("cars", "vehicles", "parked cars", "trucks", "vans"),
-    "boat": ("boats", "ships", "vessels", "yachts", "barges"),
-    "aircraft": ("aircraft", "planes", "airplanes", "aeroplanes", "jets"),
-    "solar": ("solar panels", "solar farms", "photovoltaic panels", "solar fields", "PV arrays", "solar power plants"),
+    "car": ("cars", "vehicles", "parked cars", "trucks", "vans", "lorries", "buses"),
+    "boat": ("boats", "ships", "vessels", "yachts", "barges", "sailing boats", "ferries", "cargo ships"),
+    "aircraft": ("aircraft", "planes", "airplanes", "aeroplanes", "jets", "airliners", "fighter jets"),
+    "solar": ("solar panels", "solar farms", "photovoltaic panels", "solar fields", "PV arrays", "solar power plants", "rooftop solar panels"),
     "pool": ("swimming pools", "pools", "backyard pools"),
-    "landslide": ("landslides", "~landslide debris", "slope failures", "mudslides", "debris flows"),
+    "landslide": ("landslides", "~landslide debris", "slope failures", "mudslides", "debris flows", "rockfalls"),
     "burnt": ("burnt areas", "burned areas", "~burnt ground", "fire scars", "~scorched land",
-              "~burnt vegetation"),
-    "ice": ("~glacier ice", "~ice", "~snow", "glaciers", "~ice cover"),
+              "~burnt vegetation", "~burnt woodland", "burned fields"),
+    "ice": ("~glacier ice", "~ice", "~snow", "glaciers", "~ice cover", "~sea ice"),
     "palm": ("palm trees", "oil palms", "palms"),
     "town": ("built-up areas", "~built-up land", "urban areas", "settlements", "towns", "residential quarters",
-             "~urban land", "villages", "neighbourhoods", "neighborhoods", "residential areas", "industrial areas", "suburbs"),
+             "~urban land", "villages", "neighbourhoods", "neighborhoods", "residential areas", "industrial areas", "suburbs", "informal settlements", "hamlets"),
 }  # fmt: skip
 SINGULARS: Mapping[str, tuple[str, ...]] = {
     "building": ("building", "house", "home", "structure", "warehouse", "factory", "shed", "roof", "apartment block",
@@ -172,11 +176,12 @@ _ASKED: Mapping[tuple[str, Direction], tuple[str, ...]] = {
     ("building", "disappeared"): ("collapsed {n}", "{n} destroyed by the tornado", "{n} destroyed by the earthquake",
                                   "{n} destroyed by the disaster", "every demolished {one}", "the {one} that was demolished", "burned {n}", "{n} that burned down", "{n} that {was} flattened",
                                    "{n} in ruins now", "what was demolished"),
-    ("road", "appeared"): _BUILT_ASKED + ("widened {n}", "{n} that {was} widened", "the widening of {n}", "{n} that {was} paved"),
+    ("road", "appeared"): _BUILT_ASKED + ("widened {n}", "{n} that {was} widened", "the widening of {n}", "{n} cut through the forest", "{n} laid across the fields", "logging roads", "{n} that {was} paved"),
     ("road", "disappeared"): ("abandoned {n}", "overgrown {n}"),
     ("water", "appeared"): ("lakes that have grown", "the lake that has grown", "rising water", "land covered by {n} now",
                             "expanding {n}", "{n} that grew", "the expansion of the lake", "flooded fields", "inundation",
-                            "where the water has risen", "{many} that filled up", "hollows that filled with water", "the river that burst its banks", "areas flooded by the river",
+                            "where the water has risen", "{many} that filled up", "hollows that filled with water", "the river that burst its banks", "areas flooded by the river", "flooded streets",
+                            "flooded farmland", "the valley filled by the dam", "ponds that were dug", "canals that were built",
                             "water where there was land", "land that became water", "land turned into water", "land lost to the sea",
                             "coastal erosion", "shoreline retreat"),
     ("water", "disappeared"): ("dried up {many}", "drained {many}", "receding {n}", "{n} that shrank", "shrinking {many}",
@@ -187,31 +192,34 @@ _ASKED: Mapping[tuple[str, Direction], tuple[str, ...]] = {
     ("tree", "appeared"): ("planted {n}", "{n} that {was} planted", "{n} that grew", "reforestation", "afforestation", "regrown {n}",
                            "reforested areas", "reforestation of the slopes", "{n} that grew back"),
     ("tree", "disappeared"): ("deforestation", "logged {n}", "forest clearing", "logging", "forest loss", "every felled {one}", "deforested land",
-                              "deforested areas", "clear-cut areas", "new clear-cuts", "loss of trees", "{n} cleared for construction"),
+                              "deforested areas", "clear-cut areas", "new clear-cuts", "loss of trees", "{n} cleared for construction",
+                              "storm damage in the forest", "{n} blown down by the storm", "{n} that died", "{n} removed for the road"),
     ("field", "appeared"): ("{n} that {was} cultivated", "newly cultivated land", "{n} that {was} ploughed", "ploughed {n}", "plowed {n}",
                             "the expansion of agriculture"),
-    ("field", "disappeared"): ("abandoned {n}", "{n} lost to other use"),
+    ("field", "disappeared"): ("abandoned {n}", "{n} lost to other use", "{n} that {was} built over", "{n} under houses now"),
     ("grass", "appeared"): ("ground that turned green", "{n} that {was} sown"),
     ("grass", "disappeared"): ("{n} that {was} dug up", "{n} that turned brown", "greenery that is gone"),
     ("bare", "appeared"): ("ground that was cleared", "freshly graded earth", "land stripped of vegetation", "excavated ground",
                            "land cleared for construction", "cleared land", "earthworks", "mining expansion", "ground laid bare",
                            "mining", "open pit mining", "the open pit mine that grew", "new mines", "mines that expanded", "quarrying",
-                           "quarries that expanded", "new quarries"),
+                           "quarries that expanded", "new quarries",
+                           "excavations", "excavation pits", "land cleared for new houses", "exposed sand", "{n} that {was} exposed"),
     ("bare", "disappeared"): ("{n} that {was} overgrown", "{n} that {was} covered"),
     ("car", "appeared"): ("newly parked cars", "newly parked trucks"), ("car", "disappeared"): ("the {one} that left",),
     ("boat", "appeared"): ("newly moored {n}",), ("boat", "disappeared"): ("the {one} that left",),
-    ("solar", "appeared"): _BUILT_ASKED, ("pool", "appeared"): _BUILT_ASKED,
+    ("solar", "appeared"): _BUILT_ASKED, ("pool", "appeared"): _BUILT_ASKED + ("{n} built behind houses",),
     ("landslide", "appeared"): ("the slope that collapsed", "slope failures after the rain", "the landslide after the storm"),
     ("landslide", "disappeared"): ("overgrown {n}", "revegetated {n}"),
     ("burnt", "appeared"): ("the area burnt by the wildfire", "forest that burned", "wildfire damage", "burned forest",
                             "burnt forest", "the burn scar", "burn scars", "fire damage", "the area destroyed by fire", "land destroyed by the fire",
-                            "charred ground", "charred vegetation", "where the fire burned", "the wildfire"),
+                            "charred ground", "charred vegetation", "fields that burned", "woods that burned", "where the fire burned", "the wildfire"),
     ("burnt", "disappeared"): ("burnt land that recovered",),
     ("ice", "appeared"): ("ground that froze over", "the glacier that advanced"),
-    ("ice", "disappeared"): ("glacier retreat", "retreating {n}", "melting {n}", "{n} that retreated", "shrinking {n}"),
+    ("ice", "disappeared"): ("glacier retreat", "retreating {n}", "melting {n}", "{n} that retreated", "shrinking {n}", "{n} that thawed",
+                             "frozen lakes that thawed"),
     ("palm", "appeared"): ("planted {n}", "new plantation"),
     ("town", "appeared"): ("urban growth", "urban expansion", "city expansion", "where the city has grown", "urban sprawl",
-                           "where the town grew", "settlement growth", "the part of the city that is new",
+                           "where the town grew", "settlement growth", "towns that spread over the fields", "the part of the city that is new",
                            "newly built residential quarters", "newly built settlements", "towns that were built",
                            "villages that were built", "neighbourhoods built between the two dates"),
     ("town", "disappeared"): ("destroyed settlements", "destroyed towns", "villages that were destroyed",
@@ -283,17 +291,26 @@ def all_expressions() -> Iterator[Expression]:
                 if text not in seen:
                     seen.add(text)
                     yield Expression(text, index, direction, None, told)
-    for index, thing in enumerate(THINGS):
-        for source_index, source in enumerate(THINGS):
-            if source_index != index:
-                for i, template in enumerate(_REPLACED + _REPLACED_ASKED):
-                    names, sources = NAMES[thing], NAMES[source]
-                    n, s = names[i % min(4, len(names))], sources[i // 3 % min(4, len(sources))]
-                    text = template.format(n=n.lstrip("~"), s=s.lstrip("~"), sw="was" if s[0] == "~" else "were")
-                    told = i < len(_REPLACED) and n in TRUE_NAMES[thing] and s in TRUE_NAMES[source]
-                    yield Expression(text, index, "replaced", source_index, told)
+    for index, source_index in permutations(range(len(THINGS)), 2):
+        yield from _replacements(index, source_index)
     for text in _WHATEVER:
         yield Expression(text, ANYTHING, "changed")
+
+
+def _replacements(thing: int, source: int) -> Iterator[Expression]:
+    """One thing where another was: each way to say it with two nouns for either."""
+    names, sources = NAMES[THINGS[thing]], NAMES[THINGS[source]]
+    seen: set[str] = set()
+    for i, template in enumerate(_REPLACED + _REPLACED_ASKED):
+        for more in (0, 2):
+            n, s = names[(i + more) % min(6, len(names))], sources[(i // 3 + more) % min(6, len(sources))]
+            if not more:
+                n, s = names[i % min(4, len(names))], sources[i // 3 % min(4, len(sources))]
+            text = template.format(n=n.lstrip("~"), s=s.lstrip("~"), sw="was" if s[0] == "~" else "were")
+            labelled = n in TRUE_NAMES[THINGS[thing]] and s in TRUE_NAMES[THINGS[source]]
+            if text not in seen:
+                seen.add(text)
+                yield Expression(text, thing, "replaced", source, labelled and not more and i < len(_REPLACED))
 
 
 def paired_expressions() -> Iterator[Expression]:
