@@ -98,11 +98,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("train", type=Path)
     parser.add_argument("--sets", default="gz_cd,naip_potholes,urban_trees_ca,levir_cd")
+    parser.add_argument("--per-pair", type=int, default=16, help="sentences about a pair, at most")
     parser.add_argument("--sheet", type=int, default=0, help="so many sentences on sheets")
     parser.add_argument("--draw", type=int, default=0, help="which sentences")
     parser.add_argument("--to", type=Path, default=Path(), help="where sheets are written")
     asked = parser.parse_args()
-    parts = Parts(LabelPerceiver(), LabelSegmenter(), SecondLook(catalog.load("nano")), GrammarPhraser(16))
+    parts = Parts(LabelPerceiver(), LabelSegmenter(), SecondLook(catalog.load("nano")), GrammarPhraser(asked.per_pair))
     print(f"{parts.verifier.name}\n\n| set | said | kept | masks | refused by (by it alone) | a core's time |")
     print("|---|---:|---:|---:|---|---:|")
     kept = []

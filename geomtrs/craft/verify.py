@@ -94,28 +94,37 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
     return np.asarray(shared / np.sqrt(spread[0] * spread[1]), np.float32)
 
 
+def least_px(mask: Bool) -> float:
+    """From so many pixels a patch is large enough that somebody is asked to look at it."""
+    return max(LEAST_PX, LEAST * mask.size)
+
+
+def broad_px(mask: Bool) -> float:
+    """From so many pixels across a patch is seen whatever its colour."""
+    return SEEN * max(mask.shape)
+
+
 def _visible(pair: Pair, phrased: Phrased) -> Check:
     """It is large enough to be seen, and neither the seam of two outlines that disagree nor a hair nobody finds.
 
     What is narrow counts where it stands out at its date, as a car does; a seam has on one side what it is itself.
     """
     mask = phrased.mask
-    pixels, width = int(mask.sum()), SEEN * max(mask.shape)
+    pixels, width = int(mask.sum()), broad_px(mask)
     broad = opened(mask, width / 2)
     narrow = ndimage.label(opened(mask & ~broad, width / 4))[0]
     apart = np.abs(contrast(narrow, (pair.before, pair.after))).max(1)
     there = {"appear": apart[1], "disappear": apart[0]}.get(phrased.kind, apart.max(0))
     plain = int(broad.sum()), int(np.bincount(narrow.ravel())[1:][there >= NO_SEAM].sum())
     told = f"{pixels} px of {mask.size}, {plain[0]} of them wider than {width:.0f} px and {plain[1]} that stand out"
-    large = pixels >= max(LEAST_PX, LEAST * mask.size)
-    return Check("visible", large and sum(plain) >= SOLID * pixels, told)
+    return Check("visible", pixels >= least_px(mask) and sum(plain) >= SOLID * pixels, told)
 
 
 def _alone(phrased: Phrased) -> Check:
     """What is counted or ranked is one thing a patch, as far as its outline tells, and no dust."""
     if phrased.wording not in MEASURED:
         return Check("alone", True, "nothing is counted")
-    least, width = fullness(phrased.mask), SEEN * max(phrased.mask.shape)
+    least, width = fullness(phrased.mask), broad_px(phrased.mask)
     labels, count = ndimage.label(phrased.mask)
     dust = int((np.bincount(labels.ravel())[1:] < width**2).sum())
     told = f"a patch fills {least:.0%} of its hull; {dust} of {count} are dust"
