@@ -28,7 +28,7 @@ AGREED = 0.4  # IoU of a mask with what the model sees in and around it, a pixel
 THERE = 1 / 2  # probability from which something is plainly there, or half of that in the mask where it is less
 MORE, ONE_MORE = 1 / 2, 1 / 16  # of a mask: so much may be seen elsewhere in all, and in one patch that is large enough
 ALL = (  # wordings that mean all of a thing
-    "direction", "changed", "all-of-a-kind", "from-to", "several kinds", "count", "place", "grew", "shrank",
+    "direction", "changed", "all-of-a-kind", "from-to", "several kinds", "count", "grew", "shrank",
 )  # fmt: skip
 TIMES = 1.5  # as likely within a mask as in the ring around it, or the mask lies aside
 NEAR_PX, FAR_PX = 2, 8  # the ring
@@ -96,24 +96,22 @@ def no_more(probability: NDArray[np.float32], phrased: Phrased) -> Check:
     mask, reading = phrased.mask, reading_of(phrased.sentence)
     part = reading.part if reading is not None else ScenePart()
     largest = phrased.wording == "rank" and part.largest is True and not part.skip
-    if not (largest or phrased.wording in ALL):
+    every = phrased.wording in ALL or (phrased.wording == "place" and part.place is not None)
+    if not (largest or every):
         return Check("all", True, "what is elsewhere is not meant")
     there = min(THERE, float(probability[mask].mean()) / 2)
-    elsewhere = (probability >= there) & phrased.known & ~ndimage.binary_dilation(mask, iterations=FAR_PX)
-    patches = ndimage.label(opened(elsewhere, broad_px(mask) / 4))[0]
+    elsewhere = (probability >= there) & phrased.known & ~ndimage.binary_dilation(mask, iterations=NEAR_PX)
+    patches = ndimage.label(opened(elsewhere, broad_px(mask) / 2))[0]  # a rim is none
     sizes = np.bincount(patches.ravel())[1:]
     if part.place is not None:
         held = np.bincount(patches[inside(part.place, mask.shape)], minlength=sizes.size + 1)[1:]
         sizes = sizes[held >= IN_CELLS * sizes]
     total, one, within = int(sizes.sum()), int(sizes.max(initial=0)), int(mask.sum())
-    most = int(_sizes(mask).min()) if largest else max(ONE_MORE * within, least_px(mask))
+    most = (
+        max(ONE_MORE * within, least_px(mask)) if every else int(np.bincount(ndimage.label(mask)[0].ravel())[1:].min())
+    )
     fits = one <= most and (largest or total <= MORE * within)
     return Check("all", fits, f"{total} px elsewhere, {one} of them in one patch; the mask has {within}")
-
-
-def _sizes(mask: Bool) -> NDArray[np.int64]:
-    """(n,) pixels of each patch."""
-    return np.bincount(ndimage.label(mask)[0].ravel())[1:]
 
 
 def _middle(probability: NDArray[np.float32]) -> float:
