@@ -91,13 +91,13 @@ def seen(probability: NDArray[np.float32], mask: Bool, known: Bool, *, plainly: 
 
 def no_more(probability: NDArray[np.float32], phrased: Phrased) -> Check:
     """The model sees no patch elsewhere that would be meant as well: none that a person misses where the sentence means
-    all of a thing, or all of it in a place; none larger than the largest where it means those.
+    all of a thing, or all of it in a place; none larger than the smallest of the mask where it means what is large.
     """
     mask, reading = phrased.mask, reading_of(phrased.sentence)
     part = reading.part if reading is not None else ScenePart()
-    largest = phrased.wording == "rank" and part.largest is True and not part.skip
+    large = (part.largest is True and not part.skip) or part.least is not None
     every = phrased.wording in ALL or (phrased.wording == "place" and part.place is not None)
-    if not (largest or every):
+    if not (large or every):
         return Check("all", True, "what is elsewhere is not meant")
     there = min(THERE, float(probability[mask].mean()) / 2)
     elsewhere = (probability >= there) & phrased.known & ~ndimage.binary_dilation(mask, iterations=NEAR_PX)
@@ -107,10 +107,9 @@ def no_more(probability: NDArray[np.float32], phrased: Phrased) -> Check:
         held = np.bincount(patches[inside(part.place, mask.shape)], minlength=sizes.size + 1)[1:]
         sizes = sizes[held >= IN_CELLS * sizes]
     total, one, within = int(sizes.sum()), int(sizes.max(initial=0)), int(mask.sum())
-    most = (
-        max(ONE_MORE * within, least_px(mask)) if every else int(np.bincount(ndimage.label(mask)[0].ravel())[1:].min())
-    )
-    fits = one <= most and (largest or total <= MORE * within)
+    smallest = int(np.bincount(ndimage.label(mask)[0].ravel())[1:].min())
+    most = max(ONE_MORE * within, least_px(mask)) if every else smallest
+    fits = one <= most and (not every or total <= MORE * within)
     return Check("all", fits, f"{total} px elsewhere, {one} of them in one patch; the mask has {within}")
 
 

@@ -96,7 +96,7 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
 
 def least_px(mask: Bool) -> float:
     """From so many pixels a patch is large enough that somebody is asked to look at it."""
-    return max(LEAST_PX, LEAST * mask.size)
+    return float(max(LEAST_PX, LEAST * mask.size))
 
 
 def broad_px(mask: Bool) -> float:

@@ -90,6 +90,9 @@ TOP_LEFT, SMALL = (slice(6, 24), slice(10, 34)), (slice(60, 70), slice(84, 94))
         ("rank", "the largest new building", (SMALL,), True),
         ("rank", "the largest new building", (NOT_THERE,), False),
         ("rank", "the smallest new building", (NOT_THERE,), True),
+        ("size", "the new buildings larger than 100 square metres", (SMALL,), True),
+        ("size", "the new buildings larger than 100 square metres", (NOT_THERE,), False),
+        ("size", "the new buildings smaller than 100 square metres", (NOT_THERE,), True),
     ],
 )
 def test_nothing_that_would_be_meant_as_well_is_seen_elsewhere(
