@@ -101,7 +101,7 @@ def least_px(mask: Bool) -> float:
 
 def broad_px(mask: Bool) -> float:
     """From so many pixels across a patch is seen whatever its colour."""
-    return SEEN * max(mask.shape)
+    return SEEN * float(max(mask.shape))
 
 
 def _visible(pair: Pair, phrased: Phrased) -> Check:
