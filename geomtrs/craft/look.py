@@ -12,17 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from geomtrs.craft.outline import opened
 from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased, Verifier
 from geomtrs.craft.segment import Sight
-from geomtrs.craft.verify import RuleVerifier
+from geomtrs.craft.verify import IN_CELLS, RuleVerifier, broad_px, least_px
+from geomtrs.data.patches import inside
+from geomtrs.data.readings import reading_of
+from geomtrs.grammar import ScenePart
 from geomtrs.models.base import ChangeModel
 from geomtrs.query import Query
 
 FAINT = 0.05  # mean probability over a mask that may be right: a small model is shy of what it is seldom wrong about
-SEEN, MOSTLY = 0.3, 0.9  # mean probability over a patch that is seen, and so much of a mask is in such patches
+SEEN, MOSTLY = 0.3, 0.8  # mean probability over a patch that is seen, and so much of a mask is in such patches
 AGREED = 0.4  # IoU of a mask with what the model sees in and around it, a pixel as much as it is likely
-THERE = 1 / 2  # probability from which something is plainly there
-ALL = ("direction", "changed", "all-of-a-kind", "from-to", "several kinds", "grew", "shrank")  # wordings that mean all
+THERE = 1 / 2  # probability from which something is plainly there, or half of that in the mask where it is less
+MORE, ONE_MORE = 1 / 2, 1 / 16  # of a mask: so much may be seen elsewhere in all, and in one patch that is large enough
+ALL = (  # wordings that mean all of a thing
+    "direction", "changed", "all-of-a-kind", "from-to", "several kinds", "count", "grew", "shrank",
+)  # fmt: skip
 TIMES = 1.5  # as likely within a mask as in the ring around it, or the mask lies aside
 NEAR_PX, FAR_PX = 2, 8  # the ring
 RIM, RIM_PX, CORE_PX = 0.35, 3, 7  # as likely along the edge of a mask as in its middle, or the mask is too large
@@ -83,12 +90,27 @@ def seen(probability: NDArray[np.float32], mask: Bool, known: Bool, *, plainly: 
 
 
 def no_more(probability: NDArray[np.float32], phrased: Phrased) -> Check:
-    """Where the sentence means all of a thing, the model sees no more of it elsewhere than in the mask."""
-    if phrased.wording not in ALL:
-        return Check("all", True, "not all of it is meant")
-    far = ndimage.binary_dilation(phrased.mask, iterations=FAR_PX)
-    elsewhere, within = int((probability >= THERE)[phrased.known & ~far].sum()), int(phrased.mask.sum())
-    return Check("all", elsewhere <= within, f"{elsewhere} px elsewhere, the mask has {within}")
+    """The model sees no patch elsewhere that would be meant as well: none that a person misses where the sentence means
+    all of a thing, or all of it in a place; none larger than the smallest of the mask where it means what is large.
+    """
+    mask, reading = phrased.mask, reading_of(phrased.sentence)
+    part = reading.part if reading is not None else ScenePart()
+    large = (part.largest is True and not part.skip) or part.least is not None
+    every = phrased.wording in ALL or (phrased.wording == "place" and part.place is not None)
+    if not (large or every):
+        return Check("all", True, "what is elsewhere is not meant")
+    there = min(THERE, float(probability[mask].mean()) / 2)
+    elsewhere = (probability >= there) & phrased.known & ~ndimage.binary_dilation(mask, iterations=NEAR_PX)
+    patches = ndimage.label(opened(elsewhere, broad_px(mask) / 2))[0]  # a rim is none
+    sizes = np.bincount(patches.ravel())[1:]
+    if part.place is not None:
+        held = np.bincount(patches[inside(part.place, mask.shape)], minlength=sizes.size + 1)[1:]
+        sizes = sizes[held >= IN_CELLS * sizes]
+    total, one, within = int(sizes.sum()), int(sizes.max(initial=0)), int(mask.sum())
+    smallest = int(np.bincount(ndimage.label(mask)[0].ravel())[1:].min())
+    most = max(ONE_MORE * within, least_px(mask)) if every else smallest
+    fits = one <= most and (not every or total <= MORE * within)
+    return Check("all", fits, f"{total} px elsewhere, {one} of them in one patch; the mask has {within}")
 
 
 def _middle(probability: NDArray[np.float32]) -> float:

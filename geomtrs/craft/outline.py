@@ -1,5 +1,5 @@
-"""What the outline of a mask tells without a model: how much of it is solid, whether its patches are one thing each,
-and how distinct they are from what is around them.
+"""What the outline of a mask tells without a model: how much of it is broad, whether its patches are one thing each,
+and how unlike what is around them they are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from geomtrs.craft.protocols import Bool
 
+STAIR_PX = 2**0.5 / 4  # how far the stairs of a slanting edge stick out of it
 RIM_PX, RING_PX, LEAST_PX = 4, (2, 6), 8  # within a patch along its edge; around it, and so many pixels at least
 NOISE = 3.0  # of a band: smaller differences are none
 
@@ -32,19 +33,23 @@ def opened(mask: Bool, radius: float) -> Bool:
 
 
 def fullness(mask: Bool) -> float:
-    """The least share of its hull that a patch of the mask fills; 0 of an empty mask."""
+    """The least share of its hull that a patch of the mask fills, up to 1; 0 of an empty mask.
+
+    The stairs of its pixels are no notches: a small house that stands slantwise fills its hull as a large one does.
+    """
     shapes = rasterio.features.shapes(mask.astype(np.uint8), mask=mask)
     patches = [shapely.geometry.shape(patch) for patch, _ in shapes]
-    return min((float(patch.area / patch.convex_hull.area) for patch in patches), default=0.0)
+    hulls = [patch.convex_hull.buffer(-STAIR_PX, join_style="mitre") for patch in patches]
+    return min((min(1.0, patch.area / (hull.area or 1)) for patch, hull in zip(patches, hulls, strict=True)), default=0)
 
 
-def distinct(patches: NDArray[np.int32], dates: Sequence[NDArray[np.uint8]]) -> Values:
-    """(dates, n): by how many deviations the colour along the edge of a patch 1 … n differs from that around it.
+def contrast(patches: NDArray[np.int32], dates: Sequence[NDArray[np.uint8]]) -> Values:
+    """(dates, bands, n): by how many deviations a patch 1 … n is brighter along its edge than what is around it.
 
     patches  (H, W), 0 around them
     dates    (H, W, bands) each
 
-    Of the bands the one that tells most; 0 where nothing is around a patch.
+    Below 0 it is darker; 0 where nothing is around a patch.
     """
     count = int(patches.max())
     about = _about(patches > 0, RING_PX[1])
@@ -53,12 +58,11 @@ def distinct(patches: NDArray[np.int32], dates: Sequence[NDArray[np.uint8]]) -> 
     far, (rows, columns) = ndimage.distance_transform_cdt(patches == 0, return_indices=True)
     rim, ring = (patches > 0) & (inside <= RIM_PX), (far >= RING_PX[0]) & (far <= RING_PX[1])
     within, around = patches[rim], patches[rows[ring], columns[ring]]
-    out = np.zeros((len(dates), count))
+    out = np.zeros((len(dates), dates[0].shape[-1], count))
     for date, picture in zip(out, dates, strict=True):
-        for own, other in zip(picture[rim].T, picture[ring].T, strict=True):
+        for band, own, other in zip(date, picture[rim].T, picture[ring].T, strict=True):
             (mean, spread), (mean_around, spread_around) = _moments(own, within, count), _moments(other, around, count)
-            apart = np.abs(mean - mean_around) / np.sqrt((spread + spread_around) / 2 + NOISE**2)
-            np.maximum(date, apart, out=date)
+            band[:] = (mean - mean_around) / np.sqrt((spread + spread_around) / 2 + NOISE**2)
     return out * (np.bincount(around, minlength=count + 1)[1:] >= LEAST_PX)
 
 

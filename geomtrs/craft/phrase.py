@@ -25,7 +25,7 @@ _PLAIN: Mapping[Way, tuple[str, ...]] = {
     "changed": ("the {noun} that changed", "the changed {noun}"),
     "replaced": ("the {noun} that changed",),
 }
-DRAWS = 4  # of the grammar, until a pair has as many sentences as are wanted
+DRAWS = 8  # of the grammar, until a pair has as many sentences as are wanted
 MOST_WORDS = 25  # of a model's sentence
 PROMPT = """A person looks at two pictures of one place and wants this marked: "{sentence}". Say the same in {count}
 other ways that a person would use, short and plain. Name no other thing, number, size, colour, cause, time or neighbour

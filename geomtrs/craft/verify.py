@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.craft.grid import CELLS, shares
-from geomtrs.craft.outline import distinct, fullness, opened
+from geomtrs.craft.outline import contrast, fullness, opened
 from geomtrs.craft.protocols import Bool, Candidate, Check, Pair, Phrased
 from geomtrs.data.expressions import unopened
 from geomtrs.data.labels import ABSENT, PRESENT
@@ -27,9 +27,11 @@ DUPLICATE = 0.8  # IoU of two masks of one kind
 IN_CELLS = 0.8  # of a mask in the cells that were named
 LEAST_PX, LEAST = 32, 1 / 1000  # of a mask that somebody is to look at: pixels, and the share of its picture
 SEEN = 1 / 50  # of the picture's longer side: what is narrower is a hair of ten pixels where the picture fills a desk
-SOLID, DUST = 0.8, 0.1  # so much of a mask is wider than that; so many of its patches may be less than that squared
-ALONE = 0.9  # of its hull that a patch fills where it is counted: two houses in one and a torn shore do not
-DISTINCT, TWICE = 1.25, 0.2  # so distinct is what stands out; so much of a mask may stand out when it is not there
+SOLID = 0.8  # so much of a mask is wider than that, or half as wide and stands out
+ALONE, DUST = 0.9, 0.1  # of its hull that a patch fills where it is counted: two houses in one and a torn shore do not;
+# and so many of the patches may be smaller than SEEN squared
+DISTINCT, TWICE = 1.25, 0.2  # deviations by which something stands out; so much of a mask may when it is not there
+NO_SEAM = 1.5  # deviations: half of what is around a seam is as it is itself, so it reaches 1.41 at most
 MEASURED = ("rank", "size", "count")  # wordings that are wrong where one patch is two things, or two are one
 KNOWN = 0.95  # of the picture, else too much of the truth is a guess
 READS_BACK = 0.95  # IoU of a sentence's mask with what its words mean by the labels
@@ -58,7 +60,7 @@ class RuleVerifier:
         return (
             Check("size", PATCH_PX <= pixels <= WHOLE * phrased.mask.size, f"{pixels} px of {phrased.mask.size}"),
             Check("known", known >= KNOWN, f"{known:.1%} of the picture"),
-            _visible(phrased.mask),
+            _visible(pair, phrased),
             _alone(phrased),
             _once(pair, phrased),
             Check("twin", not twins, f"{len(twins)} earlier sentences like it"),
@@ -92,29 +94,54 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
     return np.asarray(shared / np.sqrt(spread[0] * spread[1]), np.float32)
 
 
-def _visible(mask: Bool) -> Check:
-    """It is large enough to be seen, and neither dust nor the seam of two outlines that disagree."""
-    pixels, width = int(mask.sum()), SEEN * max(mask.shape)
-    solid = int(opened(mask, width / 2).sum())
-    labels, count = ndimage.label(mask)
-    dust = int((np.bincount(labels.ravel())[1:] < width**2).sum())
-    told = f"{pixels} px of {mask.size}, {solid} of them wider than {width:.0f} px; {dust} of {count} patches are dust"
-    large = pixels >= max(LEAST_PX, LEAST * mask.size)
-    return Check("visible", large and solid >= SOLID * pixels and dust <= DUST * count, told)
+def least_px(mask: Bool) -> float:
+    """From so many pixels a patch is large enough that somebody is asked to look at it."""
+    return float(max(LEAST_PX, LEAST * mask.size))
+
+
+def broad_px(mask: Bool) -> float:
+    """From so many pixels across a patch is seen whatever its colour."""
+    return SEEN * float(max(mask.shape))
+
+
+def _visible(pair: Pair, phrased: Phrased) -> Check:
+    """It is large enough to be seen, and neither the seam of two outlines that disagree nor a hair nobody finds.
+
+    What is narrow counts where it stands out at its date, as a car does; a seam has on one side what it is itself.
+    """
+    mask = phrased.mask
+    pixels, width = int(mask.sum()), broad_px(mask)
+    broad = opened(mask, width / 2)
+    narrow = ndimage.label(opened(mask & ~broad, width / 4))[0]
+    apart = np.abs(contrast(narrow, (pair.before, pair.after))).max(1)
+    there = {"appear": apart[1], "disappear": apart[0]}.get(phrased.kind, apart.max(0))
+    plain = int(broad.sum()), int(np.bincount(narrow.ravel())[1:][there >= NO_SEAM].sum())
+    told = f"{pixels} px of {mask.size}, {plain[0]} of them wider than {width:.0f} px and {plain[1]} that stand out"
+    return Check("visible", pixels >= least_px(mask) and sum(plain) >= SOLID * pixels, told)
 
 
 def _alone(phrased: Phrased) -> Check:
-    """What is counted or ranked is one thing a patch, as far as its outline tells."""
+    """What is counted or ranked is one thing a patch, as far as its outline tells, and no dust."""
     if phrased.wording not in MEASURED:
         return Check("alone", True, "nothing is counted")
-    least = fullness(phrased.mask)
-    return Check("alone", least >= ALONE, f"a patch fills {least:.0%} of its hull")
+    least, width = fullness(phrased.mask), broad_px(phrased.mask)
+    labels, count = ndimage.label(phrased.mask)
+    dust = int((np.bincount(labels.ravel())[1:] < width**2).sum())
+    told = f"a patch fills {least:.0%} of its hull; {dust} of {count} are dust"
+    return Check("alone", least >= ALONE and dust <= DUST * count, told)
 
 
 def _once(pair: Pair, phrased: Phrased) -> Check:
-    """What is not there yet, or any more, does not stand out from what is around it: else the labels err."""
+    """What is not there yet, or any more, does not stand out from what is around it: else the labels err.
+
+    Where it stands out the other way round than at its own date, as a lake does where a bright field was, something
+    else is in its place.
+    """
     patches = ndimage.label(phrased.mask)[0]
-    apart = distinct(patches, (pair.before, pair.after))
+    told = contrast(patches, (pair.before, pair.after))
+    apart = np.abs(told).max(1)
+    turned = ((told[0] * told[1]).sum(0) < 0) & (apart[::-1] >= DISTINCT)
+    apart = np.where(turned, 0, apart)
     sizes = np.bincount(patches.ravel())[1:]
     wrong = {"appear": apart[0], "disappear": apart[1]}.get(phrased.kind)
     if wrong is None:  # of a change: the date that the labels tell, if they tell one

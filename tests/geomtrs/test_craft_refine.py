@@ -14,6 +14,7 @@ from geomtrs.craft.calls import Budget
 from geomtrs.craft.facts import held
 from geomtrs.craft.judge import ChatJudge, RuleJudge
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger
+from geomtrs.craft.outline import fullness
 from geomtrs.craft.pairs import list_pairs, read_pair
 from geomtrs.craft.perceive import LabelPerceiver
 from geomtrs.craft.phrase import ChatPhraser, GrammarPhraser
@@ -218,16 +219,52 @@ def ruled(pair: Pair, wording: str, *places: tuple[slice, slice]) -> dict[str, b
     [
         ([(slice(6, 11), slice(84, 89))], False),
         ([(slice(6, 8), slice(0, 90))], False),
-        ([BUILT, *DUST], False),
+        (DUST, False),
+        ([BUILT, *DUST], True),
         ([BUILT], True),
         ([(slice(0, 2), slice(0, 90)), (slice(2, 3), slice(0, 90))], True),
     ],
-    ids=["too small", "a sliver", "among dust", "a house", "cut off by the picture's edge"],
+    ids=["too small", "a sliver", "dust", "a house among dust", "a house", "cut off by the picture's edge"],
 )
 def test_a_mask_too_small_to_see_or_a_mere_sliver_is_refused(
     places: list[tuple[slice, slice]], visible: bool, pair: Pair
 ) -> None:
     assert ruled(pair, "direction", *places)["visible"] is visible
+
+
+LANE = (slice(40, 42), slice(10, 80))
+
+
+def painted(pair: Pair, *places: tuple[slice, slice]) -> Pair:
+    """White there at the later date."""
+    after = pair.after.copy()
+    for place in places:
+        after[place] = 230
+    return replace(pair, after=after)
+
+
+def test_a_narrow_thing_is_seen_where_it_stands_out_at_its_date(pair: Pair) -> None:
+    assert not ruled(pair, "direction", LANE)["visible"]
+    assert ruled(painted(pair, LANE), "direction", LANE)["visible"]
+    assert not ruled(replace(pair, before=painted(pair, LANE).after), "direction", LANE)["visible"]
+
+
+def test_the_seam_of_a_house_is_not_seen_however_white_the_house_is(pair: Pair) -> None:
+    house = (slice(36, 48), slice(0, WIDTH))
+    assert not ruled(painted(pair, house), "direction", (slice(36, 38), slice(0, WIDTH)))["visible"]
+
+
+def test_what_is_ranked_or_counted_is_no_dust(pair: Pair) -> None:
+    assert ruled(pair, "direction", BUILT, *DUST)["alone"]
+    assert not ruled(pair, "count", BUILT, *DUST)["alone"]
+
+
+def test_the_stairs_of_a_slanting_house_are_no_notches() -> None:
+    rows, columns = np.indices((40, 40)) - 20
+    house = (abs(rows + columns) <= 8) & (abs(rows - columns) <= 12)
+    assert fullness(house) == pytest.approx(1, abs=0.05)
+    house[20:, 20:] = False
+    assert fullness(house) < 0.8
 
 
 def test_what_is_ranked_or_counted_stands_alone(pair: Pair) -> None:
@@ -242,3 +279,11 @@ def test_what_should_not_be_there_yet_does_not_stand_out(pair: Pair) -> None:
     assert ruled(pair, "direction", BUILT)["once"]
     assert not ruled(replace(pair, before=pair.after), "direction", BUILT)["once"]
     assert not ruled(pair, "direction", FELLED)["once"]  # trees that went, said to have come
+
+
+def test_another_thing_in_its_place_does_not_say_that_it_was_there(pair: Pair) -> None:
+    other = pair.before.copy()
+    other[BUILT] = 20  # a pond, before a white house
+    assert ruled(replace(pair, before=other), "direction", BUILT)["once"]
+    other[BUILT] = 200
+    assert not ruled(replace(pair, before=other), "direction", BUILT)["once"]
