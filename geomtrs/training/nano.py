@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
@@ -29,8 +29,8 @@ from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
 from geomtrs.models.nano import FAMILY, weights_of
 from geomtrs.nn.efficientnet import convert_lite0
 from geomtrs.nn.language import BertParams, convert_minilm
-from geomtrs.nn.mask_decoder import SentenceQuery
 from geomtrs.nn.reader import WordReader
+from geomtrs.training.agreeing import agree
 from geomtrs.training.calibration import calibrate
 from geomtrs.training.codes import CodeTable
 from geomtrs.training.config import StageConfig
@@ -84,17 +84,15 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
     else:
         model, params, bank = _begin(start, config, folder)
     model = _quick(model)
-    reader = _reader(model)
-
-    def ask(questions: Tensor) -> SentenceQuery:
-        return bank.ask(reader.head, bank.pick(questions))
-
-    average = _train(config, model, nn.Identity(), ask, pack, stage="stage2", told=told)
+    average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=told).cpu()
+    if config.agree:
+        torch.manual_seed(config.seed)
+        agree(_reader(average).head, bank, steps=config.agree)
     unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
     if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with
         calibration = read_checkpoint(start, FAMILY)["calibration"]
     else:
-        calibration = calibrate(average.cpu(), ask, unseen)
+        calibration = calibrate(average, _asking(average, bank), unseen)
     training = {
         key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")
     }
@@ -273,6 +271,11 @@ def _go_on(folder: Path) -> tuple[MTRefSeg, NanoParams, Tokenizer]:
 
 def _bank(model: MTRefSeg, tokenizer: Tokenizer, seed: int) -> SentenceBank:
     return SentenceBank(_reader(model).tower, tokenizer, training_expressions(), seed=seed + 3)
+
+
+def _asking(model: MTRefSeg, bank: SentenceBank) -> Ask:
+    head = _reader(model).head
+    return lambda questions: bank.ask(head, bank.pick(questions))
 
 
 def _reader(model: MTRefSeg) -> WordReader:

@@ -11,18 +11,21 @@ import torch
 from torch import nn
 
 from geomtrs.data.composite import Scene, blob, scorch
-from geomtrs.data.expressions import all_expressions, paired_expressions, spoken, unlabelled_expressions
+from geomtrs.data.expressions import Expression, all_expressions, paired_expressions, spoken, unlabelled_expressions
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN, UNLABELLED, LabelRule, rule_of
 from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
+from geomtrs.device import choose
 from geomtrs.errors import DataError
+from geomtrs.models.nano import load_nano
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import DIRECTIONS
+from geomtrs.training.agreeing import ALIKE, agree
 from geomtrs.training.calibration import temperature
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.losses import existence_loss, mask_loss
 from geomtrs.training.samples import QUESTIONS, PairSampler
 from geomtrs.training.sets import RULE_NUMBERS, RULE_TABLES
-from geomtrs.training.stages import training_expressions
+from geomtrs.training.stages import SentenceBank, training_expressions
 from geomtrs.training.truth import APPEARED, Question, Truth, told
 
 
@@ -292,3 +295,21 @@ def test_the_same_seed_draws_the_same_samples(tmp_path: Path) -> None:
     first, second = (PairSampler(Pack(tmp_path / "pack"), np.random.default_rng(7)).draw() for _ in range(2))
     assert np.array_equal(first.images, second.images)
     assert first.questions == second.questions
+
+
+def test_a_sentence_that_was_seldom_asked_comes_to_mean_what_the_others_do() -> None:
+    road, tree = THINGS.index("road"), THINGS.index("tree")
+    said = [Expression(text, road, "appeared") for text in ("new roads", "new streets", "roads that were built")]
+    said += [Expression(text, tree, "disappeared") for text in ("felled trees", "trees that are gone", "lost forest")]
+    nano = load_nano(None, choose("cpu", "fp32", threads=1))
+    head = nano.network.language.head
+    bank = SentenceBank(
+        nano.network.language.tower, nano.tokenizer, [*said, Expression("zebra stripes", road, "appeared")], seed=1
+    )
+    before = bank.ask(head, torch.arange(7))
+    assert agree(head, bank, steps=60) == 1
+    after = bank.ask(head, torch.arange(7))
+    likeness = torch.nn.functional.cosine_similarity(after.thing, before.thing)
+    assert float(likeness[:6].detach().min()) > 0.95
+    assert float(likeness[6].detach()) < 0.9
+    assert float(torch.nn.functional.cosine_similarity(after.thing[6], before.thing[0], dim=0).detach()) > ALIKE
