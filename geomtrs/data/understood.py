@@ -23,7 +23,7 @@ from geomtrs.nn.mask_decoder import DIRECTIONS
 from geomtrs.query import Query
 
 _PLAIN = ("new {}", "{} that disappeared")
-_OTHERS = 40  # sentences about things that no set labels
+_OTHERS = 66  # sentences about things that no set labels: one each
 _TAKEN_FOR = (*THINGS, "anything", None)
 
 
@@ -36,7 +36,7 @@ class Understood:
     source     for replaced: the thing before
     beside     what it has to lie near
     part       what geomtrs keeps of the polygons
-    likeness   cosine to the plain sentence about the thing, 1 = the same
+    likeness   cosine to the nearest plain sentence about the thing, 1 = the same
     """
 
     sentence: str
@@ -60,8 +60,8 @@ def understand(model: Nano, sentences: Sequence[str]) -> list[Understood]:
     plain = _plain(model)
     queries = [Query(sentence) for sentence in sentences]
     asked = model.prepare(queries).sentences
-    likeness = normalize(asked.thing[0], dim=-1) @ plain.T  # (Q, things + 2)
-    sources = (normalize(asked.source[0], dim=-1) @ plain[: len(THINGS)].T).argmax(-1)
+    likeness = _likeness(asked.thing[0], plain)  # (Q, things + 2)
+    sources = _likeness(asked.source[0], plain[: len(THINGS)]).argmax(-1)
     out = []
     for i, query in enumerate(queries):
         direction = DIRECTIONS[int(asked.direction[0, i].argmax())]
@@ -79,10 +79,15 @@ def understand(model: Nano, sentences: Sequence[str]) -> list[Understood]:
     return out
 
 
-def _plain(model: Nano) -> Tensor:
-    """(things + 2, D): what plain sentences ask of a pixel, about each thing, about anything and about the unknown."""
+def _likeness(asked: Tensor, plain: Sequence[Tensor]) -> Tensor:
+    """(Q, n): cosine to that of the plain sentences of each of n meanings which is nearest."""
+    asked = normalize(asked, dim=-1)
+    return torch.stack([(asked @ normalize(one, dim=-1).T).amax(-1) for one in plain], dim=-1)
+
+
+def _plain(model: Nano) -> list[Tensor]:
+    """What plain sentences ask of a pixel (n, D): about each thing, about anything, and about the unknown."""
     told = [[form.format(TRUE_NAMES[thing][0].lstrip("~")) for form in _PLAIN] for thing in THINGS]
     told.append([said.text for said in all_expressions() if said.thing == ANYTHING])
     told.append([said.text for said in islice(unlabelled_expressions(), _OTHERS)])
-    asked = [model.prepare([Query(text) for text in texts]).sentences.thing[0] for texts in told]
-    return torch.stack([normalize(normalize(one, dim=-1).mean(0), dim=-1) for one in asked])
+    return [model.prepare([Query(text) for text in texts]).sentences.thing[0] for texts in told]
