@@ -155,7 +155,7 @@ def test_what_qgis_tells_its_own_python_is_not_handed_on(
 def test_a_run_that_is_stopped_keeps_what_is_finished_and_goes_on_e1(
     command: ModuleType, program: Path, tmp_path: Path
 ) -> None:
-    big = ground().repeat(30, axis=1).repeat(25, axis=2)  # so many blocks, one after the other, that some are left
+    big = ground().repeat(12, axis=1).repeat(10, axis=2)  # several blocks
     pair = [str(write(tmp_path / name, pixels)) for name, pixels in (("2019.tif", big), ("2023.tif", 255 - big))]
     arguments = [
         "detect",
@@ -163,7 +163,6 @@ def test_a_run_that_is_stopped_keeps_what_is_finished_and_goes_on_e1(
         "--query=new roofs",
         "--model=differencing",
         f"--out={tmp_path / 'out'}",
-        "--workers=1",
         "--log-json",
     ]
     events: list[dict[str, Any]] = []
