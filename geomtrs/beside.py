@@ -37,6 +37,11 @@ class Beside(NamedTuple):
     other: str  # in the plural
     arrived: bool  # the other has to have come between the dates; else it is there at the later one
 
+    @property
+    def near(self) -> str:
+        """The other as a person would name it: "new roads", "water"."""
+        return f"new {self.other}" if self.arrived else self.other
+
 
 def read_beside(sentence: str) -> Beside | None:
     """The sentence in two; None where it names no neighbour, or one that is not known here."""

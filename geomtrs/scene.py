@@ -225,8 +225,7 @@ def _neighbour_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ..
         apart = read_beside(query.model_text) if card.asks_beside and not query.whole else None
         words = ", ".join(dict.fromkeys(word.lower() for word in _NEIGHBOURS.findall(query.model_text)))
         if apart is not None:
-            other = f"new {apart.other}" if apart.arrived else apart.other
-            notes.append(f"“{apart.head}” is kept within a few pixels of {other}, tile by tile")
+            notes.append(f"“{apart.head}” is kept within a few pixels of {apart.near}, tile by tile")
         elif words and card.asks_beside:
             told = f"{card.name} understands sentences that end as “… along the new road” does, or “… beside a river”"
             notes.append(f"“{words}” may go unheeded: {told}")

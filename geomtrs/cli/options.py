@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.models import OptionInfo
 
 _IMAGES, _ANSWER, _RUN, _TALK = "Images", "Answer", "How it runs", "What it says"
 
@@ -13,6 +14,12 @@ _IMAGES, _ANSWER, _RUN, _TALK = "Images", "Answer", "How it runs", "What it says
 def _one_of(*words: str) -> Callable[[str], list[str]]:
     """What a shell offers where these words may stand."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]  # Typer knows it by this name
+
+
+def _choice(help: str, panel: str, *words: str) -> OptionInfo:
+    """An option that takes one of these words."""
+    option: OptionInfo = typer.Option(help=help, autocompletion=_one_of(*words), rich_help_panel=panel)
+    return option
 
 
 def _model(incomplete: str) -> list[str]:
@@ -34,12 +41,7 @@ DateFiles = Annotated[
 ]
 Dates = Annotated[str | None, typer.Option(help="D1,D2,… where names and tags do not tell.", rich_help_panel=_IMAGES)]
 Pairs = Annotated[
-    str,
-    typer.Option(
-        help="Of a series: consecutive, first-last or all.",
-        autocompletion=_one_of("consecutive", "first-last", "all"),
-        rich_help_panel=_IMAGES,
-    ),
+    str, _choice("Of a series: consecutive, first-last or all.", _IMAGES, "consecutive", "first-last", "all")
 ]
 Bands = Annotated[
     str | None, typer.Option(help="Red, green and blue, by number or name: 4,3,2.", rich_help_panel=_IMAGES)
@@ -47,14 +49,7 @@ Bands = Annotated[
 Nodata = Annotated[
     float | None, typer.Option(help="A value that means no data, in all bands.", rich_help_panel=_IMAGES)
 ]
-Alpha = Annotated[
-    str,
-    typer.Option(
-        help="Is the alpha band one: auto, yes, no.",
-        autocompletion=_one_of("auto", "yes", "no"),
-        rich_help_panel=_IMAGES,
-    ),
-]
+Alpha = Annotated[str, _choice("Is the alpha band one: auto, yes, no.", _IMAGES, "auto", "yes", "no")]
 AssumeCrs = Annotated[str | None, typer.Option(help="CRS of images that have none.", rich_help_panel=_IMAGES)]
 Aoi = Annotated[str | None, typer.Option(help="Area of interest: a vector file, or W,S,E,N.", rich_help_panel=_IMAGES)]
 AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for W,S,E,N.", rich_help_panel=_IMAGES)]
@@ -63,22 +58,10 @@ CloudMask = Annotated[
     typer.Option(help="Raster (or raster:band) that is not 0 in clouds; once per date.", rich_help_panel=_IMAGES),
 ]
 Register = Annotated[
-    str,
-    typer.Option(
-        help="check, translation (correct a shift) or off.",
-        autocompletion=_one_of("check", "translation", "off"),
-        rich_help_panel=_IMAGES,
-    ),
+    str, _choice("check, translation (correct a shift) or off.", _IMAGES, "check", "translation", "off")
 ]
 MaxShift = Annotated[float, typer.Option(help="Largest shift to correct, in pixels.", rich_help_panel=_IMAGES)]
-Resampling = Annotated[
-    str,
-    typer.Option(
-        help="bilinear, cubic or nearest.",
-        autocompletion=_one_of("bilinear", "cubic", "nearest"),
-        rich_help_panel=_IMAGES,
-    ),
-]
+Resampling = Annotated[str, _choice("bilinear, cubic or nearest.", _IMAGES, "bilinear", "cubic", "nearest")]
 Pixels = Annotated[
     bool, typer.Option("--pixels", help="Plain pictures: no CRS, areas in pixels.", rich_help_panel=_IMAGES)
 ]
@@ -96,12 +79,7 @@ Asked = Annotated[
 ]
 Queries = Annotated[str | None, typer.Option(help="File of sentences, one a line.", rich_help_panel=_ANSWER)]
 Scope = Annotated[
-    str,
-    typer.Option(
-        help="scene: apply words of rank, size and place; tile: ask them too.",
-        autocompletion=_one_of("scene", "tile"),
-        rich_help_panel=_ANSWER,
-    ),
+    str, _choice("scene: apply words of rank, size and place; tile: ask them too.", _ANSWER, "scene", "tile")
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of the outputs.", rich_help_panel=_ANSWER)]
 Model = Annotated[
@@ -150,24 +128,9 @@ KeepFeatures = Annotated[
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Leave out blocks that fail (exit 3).", rich_help_panel=_RUN)
 ]
-Device = Annotated[
-    str,
-    typer.Option(help="auto, cpu, cuda, cuda:N.", autocompletion=_one_of("auto", "cpu", "cuda"), rich_help_panel=_RUN),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        help="auto, fp32, bf16, fp16.", autocompletion=_one_of("auto", "fp32", "bf16", "fp16"), rich_help_panel=_RUN
-    ),
-]
-Engine = Annotated[
-    str,
-    typer.Option(
-        help="auto, torch, openvino (nano on a CPU).",
-        autocompletion=_one_of("auto", "torch", "openvino"),
-        rich_help_panel=_RUN,
-    ),
-]
+Device = Annotated[str, _choice("auto, cpu, cuda, cuda:N.", _RUN, "auto", "cpu", "cuda")]
+Precision = Annotated[str, _choice("auto, fp32, bf16, fp16.", _RUN, "auto", "fp32", "bf16", "fp16")]
+Engine = Annotated[str, _choice("auto, torch, openvino (nano on a CPU).", _RUN, "auto", "torch", "openvino")]
 Memory = Annotated[str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)]
 Workers = Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)]
 Threads = Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)]

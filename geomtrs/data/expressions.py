@@ -302,10 +302,8 @@ def _replacements(thing: int, source: int) -> Iterator[Expression]:
     names, sources = NAMES[THINGS[thing]], NAMES[THINGS[source]]
     seen: set[str] = set()
     for i, template in enumerate(_REPLACED + _REPLACED_ASKED):
-        for more in (0, 2):
-            n, s = names[(i + more) % min(6, len(names))], sources[(i // 3 + more) % min(6, len(sources))]
-            if not more:
-                n, s = names[i % min(4, len(names))], sources[i // 3 % min(4, len(sources))]
+        for more, of in ((0, 4), (2, 6)):
+            n, s = names[(i + more) % min(of, len(names))], sources[(i // 3 + more) % min(of, len(sources))]
             text = template.format(n=n.lstrip("~"), s=s.lstrip("~"), sw="was" if s[0] == "~" else "were")
             labelled = n in TRUE_NAMES[THINGS[thing]] and s in TRUE_NAMES[THINGS[source]]
             if text not in seen:

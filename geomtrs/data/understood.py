@@ -51,7 +51,7 @@ class Understood:
         """As a person would say it: `building replaced tree · beside new roads · kept largest 1`."""
         said = [f"{self.thing or 'something unknown'} {self.direction}{f' {self.source}' if self.source else ''}"]
         if self.beside is not None:
-            said.append(f"beside {'new ' if self.beside.arrived else ''}{self.beside.other}")
+            said.append(f"beside {self.beside.near}")
         return " · ".join([*said, *([str(self.part)] if self.part else [])])
 
 

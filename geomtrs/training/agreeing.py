@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss
+from torch.nn.functional import cosine_similarity
 
 from geomtrs.nn.mask_decoder import DIRECTIONS, SentenceHead, SentenceQuery
-from geomtrs.training.stages import SentenceBank
+from geomtrs.training.stages import SentenceBank, distance
 
 ALIKE = 0.93  # cosine from which two sentences ask for the same thing
 _READ_AT_ONCE, _ASTRAY, _KEPT = 512, 96, 160  # sentences
@@ -30,16 +30,14 @@ def agree(head: SentenceHead, bank: SentenceBank, *, steps: int) -> int:
     count = int(astray.sum())
     if not count or astray.all():
         return count
-    # Meanings are drawn alike, those of two things less, as they are many.
-    weights = torch.tensor(
-        [(0.06 if m[2] >= 0 else 1.0) / len(bank.by_meaning[m]) for m in map(tuple, bank.meanings.tolist())]
-    )
+    weights = bank.weights()
     optimiser = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for _ in range(steps):
         draws = ((astray, _ASTRAY), (~astray, _KEPT))
         numbers = torch.cat([torch.multinomial(weights * of, some, replacement=True) for of, some in draws])
-        loss = _distance(bank.ask(head, numbers), SentenceQuery(*(field[numbers] for field in target)))
+        wanted = SentenceQuery(*(field[numbers] for field in target))
+        loss = distance(bank.ask(head, numbers), wanted, bank.meanings[numbers, 1])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimiser.step()
@@ -47,17 +45,8 @@ def agree(head: SentenceHead, bank: SentenceBank, *, steps: int) -> int:
     return count
 
 
-def _distance(query: SentenceQuery, target: SentenceQuery) -> Tensor:
-    """Between what N sentences ask and what they should; a thing before counts only where one is replaced."""
-    replaced = target.direction == _REPLACED
-    loss = mse_loss(query.thing, target.thing) + mse_loss(query.change, target.change)
-    if replaced.any():
-        loss = loss + mse_loss(query.source[replaced], target.source[replaced])
-    return loss + 0.5 * cross_entropy(query.direction, target.direction)
-
-
 def _targets(asked: SentenceQuery, bank: SentenceBank) -> tuple[SentenceQuery, Tensor]:
-    """What each sentence should ask, directions as numbers (N,), and which are far from it, (N,) bool."""
+    """What each sentence should ask, and which are far from it or go another way, (N,) bool."""
     usual = {
         meaning: SentenceQuery(*(field[numbers].median(0).values for field in asked))
         for meaning, numbers in bank.by_meaning.items()
@@ -79,4 +68,4 @@ def _targets(asked: SentenceQuery, bank: SentenceBank) -> tuple[SentenceQuery, T
             source[numbers[far]] = befores[meaning[2]]
         thing[numbers[far]], change[numbers[far]] = plain.thing, usual[meaning].change
         astray[numbers] = far
-    return SentenceQuery(thing, source, change, bank.meanings[:, 1]), astray
+    return SentenceQuery(thing, source, change, asked.direction), astray

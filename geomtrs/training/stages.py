@@ -43,6 +43,15 @@ class SentenceBank:
             self.by_meaning[_meaning(expression)].append(i)
         self.generator = generator
 
+    def weights(self) -> Tensor:
+        """(N,) how often to draw each sentence: all meanings alike, but those of two things less.
+
+        They are many and would crowd out "appeared" and "disappeared" otherwise.
+        """
+        return torch.tensor(
+            [1.0 / len(self.by_meaning[m]) * (0.06 if m[2] >= 0 else 1.0) for m in map(tuple, self.meanings.tolist())]
+        )
+
     def pick(self, questions: Tensor) -> Tensor:
         """Questions (…, 3) → the number of a sentence of each meaning, drawn anew each time."""
         flat = questions.flatten(0, -2).tolist()
@@ -96,24 +105,28 @@ def teach_meanings(
     head.train()
     targets = codes(bank.meanings)
     loss = torch.zeros(())
-    # Meanings are drawn alike: the many pairs of things would crowd out "appeared" and "disappeared" otherwise.
-    weights = torch.tensor(
-        [1.0 / len(bank.by_meaning[m]) * (0.06 if m[2] >= 0 else 1.0) for m in map(tuple, bank.meanings.tolist())]
-    )
+    weights = bank.weights()
     for _ in range(steps):
         numbers = torch.multinomial(weights, 128, generator=bank.generator)
-        query = bank.ask(head, numbers)
-        thing, source, change, _ = (t[numbers].detach() for t in targets)
-        replaced = bank.meanings[numbers, 1] == DIRECTIONS.index("replaced")
-        loss = nn.functional.mse_loss(query.thing, thing) + nn.functional.mse_loss(query.change, change)
-        if replaced.any():
-            loss = loss + nn.functional.mse_loss(query.source[replaced], source[replaced])
-        loss = loss + 0.5 * nn.functional.cross_entropy(query.direction, bank.meanings[numbers, 1])
+        target = SentenceQuery(*(field[numbers].detach() for field in targets))
+        loss = distance(bank.ask(head, numbers), target, bank.meanings[numbers, 1])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimiser.step()
         schedule.step()
     return float(loss.detach())
+
+
+def distance(query: SentenceQuery, target: SentenceQuery, directions: Tensor) -> Tensor:
+    """Between what N sentences ask and should ask; directions are numbers (N,).
+
+    A source counts only where one is replaced.
+    """
+    replaced = directions == DIRECTIONS.index("replaced")
+    loss = nn.functional.mse_loss(query.thing, target.thing) + nn.functional.mse_loss(query.change, target.change)
+    if replaced.any():
+        loss = loss + nn.functional.mse_loss(query.source[replaced], target.source[replaced])
+    return loss + 0.5 * nn.functional.cross_entropy(query.direction, directions)
 
 
 def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable | None:
