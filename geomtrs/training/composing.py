@@ -11,11 +11,13 @@ from scipy import ndimage
 from geomtrs.data.afar import NOT_YET, freeze, pave, settle
 from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, piece_mask, scorch
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
+from geomtrs.data.parked import park
 from geomtrs.training.sets import COARSE, FINE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
 _BURNT_SHARE = 0.12  # of the pairs that are composed
 _TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.12, 0.2  # of the pairs from afar that are composed
+_PLANE_SHARE, _BOAT_SHARE = 0.07, 0.3  # of the composed pairs from near; boats where there is water
 
 Lend = Callable[[str], Scene]
 """A crop of some picture of a set."""
@@ -48,9 +50,26 @@ def compose(
         )
         scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
         laid |= burnt
+    bare, grown = (before, after) if rng.random() < 0.5 else (after, before)
     if name in MAY_GROW:
-        laid |= _grow(*((before, after) if rng.random() < 0.5 else (after, before)), rng)
+        laid |= _grow(bare, grown, rng)
+    elif name not in COARSE:
+        laid |= _park(bare, grown, rng)
     return laid
+
+
+def _park(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """At times boats or aircraft that `grown` has and `bare` has not: where they lie."""
+    rule, wet = RULE_NUMBERS["grown"], _there(grown, "water") & _there(bare, "water")
+    where = np.zeros((CROP_PX, CROP_PX), bool)
+    for afloat, share in ((True, _BOAT_SHARE), (False, _PLANE_SHARE)):
+        if rng.random() < share:
+            free = wet if afloat else ~_there(grown, "water", "building", "tree", "boat", "car")
+            new = park(grown, free, rng, rule, afloat=afloat)
+            unsaid = new & (RULE_TABLES[bare.rule, THINGS.index("boat" if afloat else "aircraft"), bare.raw] == UNKNOWN)
+            bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
+            where |= new
+    return where
 
 
 def _there(scene: Scene, *things: str) -> NDArray[np.bool_]:

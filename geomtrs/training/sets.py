@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from geomtrs.data.afar import ICE, NOT_YET, ROAD, ROOF, STREET, YARD
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
+from geomtrs.data.parked import AIRCRAFT, BOAT
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
 ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
@@ -121,9 +122,12 @@ def _grown() -> NDArray[np.uint8]:
         table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
     for thing in ("tree", "grass", "bare"):
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
-    table[[THINGS.index(t) for t in THINGS if t != "ice"], ICE] = ABSENT
+    for raw, thing in ((ICE, "ice"), (AIRCRAFT, "aircraft"), (BOAT, "boat")):
+        table[:, raw] = ABSENT
+        table[THINGS.index(thing), raw] = PRESENT
     for thing, there in (
-        ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE])
+        ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
+        ("aircraft", [AIRCRAFT]), ("boat", [BOAT]),
     ):  # fmt: skip
         table[THINGS.index(thing), NOT_YET] = ABSENT
         table[THINGS.index(thing), there] = PRESENT
