@@ -241,7 +241,7 @@ _WHATEVER = (
 )  # fmt: skip
 
 # A model that knows only the things above takes anything else for the nearest of them: an elephant for a house.
-_ELSE = (
+UNLABELLED_NAMES = (
     "elephants", "cows", "sheep", "horses", "dogs", "birds", "whales", "penguins", "people", "crowds", "soldiers", "tanks",
     "helicopters", "balloons", "satellites", "rockets", "trains", "bicycles", "clouds", "~fog", "~smoke", "rainbows", "icebergs",
     "coral reefs", "sand dunes", "craters", "caves", "waterfalls", "wind turbines", "windmills", "power lines", "radio masts",
@@ -328,7 +328,7 @@ def unlabelled_expressions() -> Iterator[Expression]:
     """Sentences about things that are in none of the pictures: what is not known must not become what is."""
     for direction, templates in _GENERIC.items():
         for template in templates:
-            for name in _ELSE if "{one}" not in template else ():
+            for name in UNLABELLED_NAMES if "{one}" not in template else ():
                 text = in_number(template, one=name[0] == "~").format(n=name.lstrip("~"), many=name.lstrip("~"))
                 yield Expression(text, UNLABELLED, direction)
 

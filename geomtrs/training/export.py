@@ -15,6 +15,7 @@ from geomtrs.models.checkpoint import quantise, write_config, write_weights
 from geomtrs.models.mtrefseg import NanoParams
 from geomtrs.models.nano import config_of
 
+TOWER = "language.tower."
 COMMON = 16000  # BERT's vocabulary is ordered by how often a word occurs
 
 
@@ -48,16 +49,6 @@ def cut_vocabulary(tokenizer_json: str, sentences: Iterable[str], common: int = 
     return json.dumps(spec, ensure_ascii=False), kept
 
 
-def write_language(folder: Path, tower: dict[str, Tensor], tokenizer_json: str, sentences: Iterable[str]) -> int:
-    """`language.safetensors` and `tokenizer.json`; returns the size of the vocabulary."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text, kept = cut_vocabulary(tokenizer_json, sentences)
-    tower = {**tower, "words.weight": tower["words.weight"][kept]}
-    write_weights(folder / "language.safetensors", quantise(tower))
-    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    return len(kept)
-
-
 def write_checkpoint(
     folder: Path,
     state: dict[str, Tensor],
@@ -66,11 +57,10 @@ def write_checkpoint(
     calibration: dict[str, float],
     training: dict[str, Any],
 ) -> None:  # Any: JSON values
-    """`model.safetensors` in float16 and `config.json`; the language files must be there already."""
-    weights = {
-        k: v.half() if v.dtype == torch.float32 else v
-        for k, v in state.items()
-        if not k.startswith("language.tower.") and not k.endswith("num_batches_tracked")
-    }
+    """`model.safetensors` in float16, `language.safetensors` in int8 and `config.json`; the tokenizer must be there."""
+    learned = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    tower = {k.removeprefix(TOWER): v for k, v in learned.items() if k.startswith(TOWER)}
+    weights = {k: v.half() if v.dtype == torch.float32 else v for k, v in learned.items() if not k.startswith(TOWER)}
+    write_weights(folder / "language.safetensors", quantise(tower))
     write_weights(folder / "model.safetensors", weights)
     write_config(folder, config_of(params, calibration=calibration, training=training))

@@ -35,7 +35,7 @@ from geomtrs.training.calibration import calibrate
 from geomtrs.training.codes import CodeTable
 from geomtrs.training.config import StageConfig
 from geomtrs.training.depthwise import speed_up_depthwise
-from geomtrs.training.export import write_checkpoint, write_language
+from geomtrs.training.export import cut_vocabulary, write_checkpoint
 from geomtrs.training.loop import Ask, Batches, Settings, Told, step_loss, train
 from geomtrs.training.samples import Batch, BatchStream, PairSampler, batch_of
 from geomtrs.training.stages import SentenceBank, start_stage2, teach_meanings, training_expressions
@@ -79,15 +79,15 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
         model, params, tokenizer = _go_on(start)
         bank = _bank(model, tokenizer, config.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("language.safetensors", "tokenizer.json"):
-            shutil.copyfile(start / name, folder / name)
+        shutil.copyfile(start / "tokenizer.json", folder / "tokenizer.json")
     else:
         model, params, bank = _begin(start, config, folder)
     model = _quick(model)
     average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=told).cpu()
     if config.agree:
         torch.manual_seed(config.seed)
-        agree(_reader(average).head, bank, steps=config.agree)
+        bf16 = choose(config.device, config.precision).precision == "bf16"
+        agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16)
     unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
     if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with
         calibration = read_checkpoint(start, FAMILY)["calibration"]
@@ -246,18 +246,20 @@ def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSe
             remedy="name it as language in the config",
         )
     language = Path(config.language)
-    params = NanoParams(fusion=config.fusion)
+    source = (language / "tokenizer.json").read_text(encoding="utf-8")
+    text, kept = cut_vocabulary(source, [e.text for e in all_expressions()])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    params = NanoParams(fusion=config.fusion, language=BertParams(vocabulary=len(kept)))
     model = build_nano(params)
-    tower = convert_minilm(load_file(language / "model.safetensors"), BertParams())
+    tower = convert_minilm(load_file(language / "model.safetensors"), params.language)
     reader = _reader(model)
-    reader.tower.load_state_dict(tower)
+    reader.tower.load_state_dict({**tower, "words.weight": tower["words.weight"][kept]})
     codes = start_stage2(model, checkpoint, params.width)
-    text = (language / "tokenizer.json").read_text(encoding="utf-8")
     bank = _bank(model, Tokenizer.from_str(text), config.seed)
     if codes is not None:
         teach_meanings(reader.head, bank, codes, steps=1200)
-    words = write_language(folder, tower, text, [e.text for e in all_expressions()])
-    return model, replace(params, language=replace(params.language, vocabulary=words)), bank
+    return model, params, bank
 
 
 def _go_on(folder: Path) -> tuple[MTRefSeg, NanoParams, Tokenizer]:

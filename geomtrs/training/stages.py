@@ -31,17 +31,25 @@ class SentenceBank:
         openers = torch.randint(1000, (len(expressions),), generator=generator).tolist()
         tokenizer.enable_truncation(MAX_TOKENS)
         tokenizer.enable_padding(length=MAX_TOKENS)
-        encoded = tokenizer.encode_batch([spoken(e.text, o) for e, o in zip(expressions, openers, strict=True)])
-        self.tower = tower
-        self.ids = torch.tensor([e.ids for e in encoded])
-        self.real = torch.tensor([e.attention_mask for e in encoded]).bool()  # (N, L)
+        self.tower, self.tokenizer = tower, tokenizer
+        self.ids, self.real = self.encode([spoken(e.text, o) for e, o in zip(expressions, openers, strict=True)])
         self.states = torch.zeros(*self.ids.shape, tower.params.width, dtype=torch.float16)  # (N, L, D)
         self.known = torch.zeros(len(expressions), dtype=torch.bool)
         self.by_meaning: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-        self.meanings = torch.tensor([_meaning(e) for e in expressions])  # (N, 3)
+        self.meanings = torch.tensor([meaning_of(e) for e in expressions])  # (N, 3)
         for i, expression in enumerate(expressions):
-            self.by_meaning[_meaning(expression)].append(i)
+            self.by_meaning[meaning_of(expression)].append(i)
         self.generator = generator
+
+    def encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Ids (N, L) of sentences, and which are no padding (N, L) bool."""
+        encoded = self.tokenizer.encode_batch(texts)
+        return torch.tensor([e.ids for e in encoded]), torch.tensor([e.attention_mask for e in encoded]).bool()
+
+    def read_anew(self, tower: BertTower) -> None:
+        """States of another tower from now on."""
+        self.tower = tower
+        self.known[:] = False
 
     def weights(self) -> Tensor:
         """(N,) how often to draw each sentence: all meanings alike, but those of two things less.
@@ -83,7 +91,8 @@ class SentenceBank:
         self.known[numbers] = True
 
 
-def _meaning(expression: Expression) -> tuple[int, int, int]:
+def meaning_of(expression: Expression) -> tuple[int, int, int]:
+    """Thing, direction and the other thing (-1 = none) by number."""
     source = -1 if expression.source is None else expression.source
     return expression.thing, DIRECTIONS.index(expression.direction), source
 

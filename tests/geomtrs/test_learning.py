@@ -302,13 +302,11 @@ def test_a_sentence_that_was_seldom_asked_comes_to_mean_what_the_others_do() -> 
     said = [Expression(text, road, "appeared") for text in ("new roads", "new streets", "roads that were built")]
     said += [Expression(text, tree, "disappeared") for text in ("felled trees", "trees that are gone", "lost forest")]
     nano = load_nano(None, choose("cpu", "fp32", threads=1))
-    head = nano.network.language.head
-    bank = SentenceBank(
-        nano.network.language.tower, nano.tokenizer, [*said, Expression("zebra stripes", road, "appeared")], seed=1
-    )
-    before = bank.ask(head, torch.arange(7))
-    assert agree(head, bank, steps=60) == 1
-    after = bank.ask(head, torch.arange(7))
+    reader = nano.network.language
+    bank = SentenceBank(reader.tower, nano.tokenizer, [*said, Expression("zebra stripes", road, "appeared")], seed=1)
+    before = bank.ask(reader.head, torch.arange(7))
+    assert agree(reader, bank, steps=40) == 1
+    after = bank.ask(reader.head, torch.arange(7))
     likeness = torch.nn.functional.cosine_similarity(after.thing, before.thing)
     assert float(likeness[:6].detach().min()) > 0.95
     assert float(likeness[6].detach()) < 0.9
