@@ -94,10 +94,19 @@ def _frame(name: str, thing: str, way: str, rng: np.random.Generator) -> str:
 
 
 def _replaced(thing: str, source: str, rng: np.random.Generator) -> str:
-    n, s = _noun(thing, rng), _noun(source, rng)
-    be, was = ("is", "was") if s[0] == "~" else ("are", "were")
-    text = _one(_words()["replacing"], rng).format(n=n.lstrip("~"), s=s.lstrip("~"), sis=be, swas=was)
+    n, s = (_one_or_more(_noun(one, rng), rng) for one in (thing, source))
+    text = _one(_words()["replacing"], rng).format(
+        n=n[0], s=s[0], sis="is" if s[1] else "are", swas="was" if s[1] else "were", nwas="was" if n[1] else "were"
+    )
     return _asked(_tailed(text, (), rng), rng)
+
+
+def _one_or_more(name: str, rng: np.random.Generator) -> tuple[str, bool]:
+    """A noun as it is, or one of it with an article; and whether its verb is in the singular."""
+    single = _single(name)
+    if single is not None and rng.random() < 0.25:
+        return f"{_one(('a', 'the'), rng)} {single}", True
+    return name.lstrip("~"), name[0] == "~"
 
 
 def _noun(thing: str, rng: np.random.Generator) -> str:
