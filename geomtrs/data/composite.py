@@ -121,6 +121,15 @@ def wither(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     return out
 
 
+def recolour(image: NDArray[np.uint8], other: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """The same ground by a share in the colours of another picture: mean and spread of each band, at most doubled."""
+    mean, spread = (of(image, (0, 1)) for of in (np.mean, np.std))
+    gain = np.clip((other.std((0, 1)) + 4) / (spread + 4), 0.5, 2.0)
+    moved = (image - mean) * gain + other.mean((0, 1))
+    out: NDArray[np.uint8] = np.clip(image + share * (moved - image), 0, 255).astype(np.uint8)
+    return out
+
+
 def light(image: NDArray[np.uint8], rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
     """The same ground under other light: gain, gamma, cast and haze per band; at times blur, noise or JPEG."""
     gamma = np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.06 * strength, 3))

@@ -12,7 +12,7 @@ from geomtrs.data.afar import NOT_YET, freeze, pave, settle
 from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, piece_mask, scorch
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import park
-from geomtrs.training.sets import COARSE, FINE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES
+from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
 _BURNT_SHARE = 0.12  # of the pairs that are composed
@@ -31,8 +31,7 @@ def compose(
     Returns where (H, W) only one date has them, which is a change. `sets` are those that may lend.
     """
     laid = np.zeros((CROP_PX, CROP_PX), bool)
-    group = next((g for g in (FINE, COARSE) if name in g), None)
-    near = [s for s in sets if (s in group if group else s not in FINE | COARSE)]
+    near = alike(name, sets)
     for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
         donor = lend(name if rng.random() < _OWN_SHARE else near[int(rng.integers(len(near)))])
         states = RULE_TABLES[donor.rule[0, 0], :, donor.raw]  # one rule a donor

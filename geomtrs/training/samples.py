@@ -19,6 +19,7 @@ from geomtrs.data.composite import (
     Scene,
     crop,
     light,
+    recolour,
     stretch,
     wither,
 )
@@ -33,6 +34,7 @@ from geomtrs.training.sets import (
     RULE_NUMBERS,
     RULE_TABLES,
     WEIGHTS,
+    alike,
 )
 from geomtrs.training.truth import (
     APPEARED,
@@ -49,6 +51,7 @@ from geomtrs.training.truth import (
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
+_RECOLOURED_SHARE = 0.35  # of the pairs
 _SEASON_SHARE = 0.12  # of the pairs
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
@@ -101,6 +104,8 @@ class PairSampler:
         if rng.random() < _SEASON_SHARE:
             dry = int(rng.integers(2))
             pictures[dry] = wither(pictures[dry], rng)
+        if rng.random() < _RECOLOURED_SHARE:
+            self._recolour(name, pictures)
         images = np.stack([light(picture, rng, strength) for picture in pictures])
         step = slice(TARGET_STRIDE // 2, None, TARGET_STRIDE)
         first, last = (
@@ -126,6 +131,16 @@ class PairSampler:
             return np.ascontiguousarray(np.rot90(x[..., ::-1] if flips else x, turns, (-2, -1)))
 
         return Drawn(turn(images.transpose(0, 3, 1, 2)), questions, turn(presence), turn(answers), existence)
+
+    def _recolour(self, name: str, pictures: list[NDArray[np.uint8]]) -> None:
+        """One date or both, in part, in the colours of some picture of like ground resolution."""
+        rng = self.rng
+        near = alike(name, self.sets)
+        sample = self._pick(near[int(rng.integers(len(near)))])
+        other = self.pack.plane(sample, "B" if not sample.alone and rng.random() < 0.5 else "A")
+        assert other is not None
+        for date in (0, 1) if rng.random() < 0.4 else (int(rng.integers(2)),):
+            pictures[date] = recolour(pictures[date], other[::4, ::4], float(rng.uniform(0.2, 0.9)))
 
     def _pick(self, name: str) -> Sample:
         samples = self.by_set[name]

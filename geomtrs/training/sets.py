@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,13 @@ COARSE = {
     "dsifn_cities",
     "timelapse_weak",
 }
+
+
+def alike(name: str, sets: Sequence[str]) -> list[str]:
+    """Those of `sets` that have a ground resolution like that of set `name`."""
+    group = next((g for g in (FINE, COARSE) if name in g), None)
+    return [one for one in sets if (one in group if group else one not in FINE | COARSE)]
+
 
 # Sets whose green ground may be made to look burnt: woods and fields from far enough for a fire to fit in.
 MAY_BURN = {

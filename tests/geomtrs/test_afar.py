@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.data.afar import freeze, pave, settle
-from geomtrs.data.composite import CROP_PX, Scene, blob, stretch, wither
+from geomtrs.data.composite import CROP_PX, Scene, blob, recolour, stretch, wither
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.data.pairs import Pack, write_pack
 from geomtrs.training.samples import PairSampler
@@ -104,6 +104,15 @@ def test_a_stretched_picture_fills_its_range_in_every_band_and_keeps_the_order_o
     assert all(np.ptp(bright[..., band]) == 255 for band in range(3))
     order = np.argsort(dull[..., 0].ravel(), kind="stable")
     assert (np.diff(bright[..., 0].ravel()[order].astype(int)) >= 0).all()
+
+
+def test_a_recoloured_picture_comes_as_near_to_the_colours_of_another_as_its_share_says() -> None:
+    rng = np.random.default_rng(8)
+    mine = rng.normal((90, 110, 70), 20, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+    other = rng.normal((150, 120, 100), 30, (32, 48, 3)).clip(0, 255).astype(np.uint8)
+    apart = [abs(recolour(mine, other, share).mean((0, 1)) - other.mean((0, 1))).max() for share in (0.0, 0.5, 1.0)]
+    assert apart[2] < 2 < apart[1] < 0.6 * apart[0]
+    assert np.array_equal(recolour(mine, other, 0.0), mine)
 
 
 def test_withered_ground_loses_its_green_and_roofs_stay_as_they_are() -> None:
