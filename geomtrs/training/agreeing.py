@@ -44,9 +44,9 @@ def agree(reader: WordReader, bank: SentenceBank, *, steps: int, seed: int = 0, 
     optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps)
     weights, fresh = bank.weights(), _fresh(usual, bank, seed)
+    draws = [(weights * of, min(some, int(of.sum()))) for of, some in ((astray, _ASTRAY), (~astray, _KEPT)) if of.any()]
     for _ in range(steps):
-        draws = ((astray, _ASTRAY), (~astray, _KEPT))
-        numbers = torch.cat([torch.multinomial(weights * of, some, replacement=True) for of, some in draws if of.any()])
+        numbers = torch.cat([torch.multinomial(each, some, replacement=True) for each, some in draws])
         loss = torch.zeros(())
         kept = bank.ids[numbers], bank.real[numbers], _of(target, numbers), bank.meanings[numbers, 1]
         for ids, real, wanted, directions in (kept, next(fresh)):
