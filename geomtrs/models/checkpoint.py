@@ -1,7 +1,7 @@
 """Weights on disk: safetensors, quantised where it costs nothing, checked against a hash before anything is read.
 
 A folder holds `config.json` (family, params, calibration, hashes), `model.safetensors` (image parts and heads),
-`language.safetensors` (the frozen tower, a file of its own so that retraining the rest does not ship it again),
+`language.safetensors` (the tower, a file of its own: only the step without pictures changes it),
 `tokenizer.json` and `card.md`.
 """
 
