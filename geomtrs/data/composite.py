@@ -123,8 +123,8 @@ def wither(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
 
 def recolour(image: NDArray[np.uint8], other: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
     """The same ground by a share in the colours of another picture: mean and spread of each band, at most doubled."""
-    mean, spread = (of(image, (0, 1)) for of in (np.mean, np.std))
-    gain = np.clip((other.std((0, 1)) + 4) / (spread + 4), 0.5, 2.0)
+    mean = image.mean((0, 1))
+    gain = np.clip((other.std((0, 1)) + 4) / (image.std((0, 1)) + 4), 0.5, 2.0)
     moved = (image - mean) * gain + other.mean((0, 1))
     out: NDArray[np.uint8] = np.clip(image + share * (moved - image), 0, 255).astype(np.uint8)
     return out

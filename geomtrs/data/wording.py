@@ -59,7 +59,7 @@ def _said(name: str, thing: str, direction: Direction, rng: np.random.Generator)
         frame, why = _one(words["changing"], rng), ()
     else:
         way = "come" if direction == "appeared" else "gone"
-        why = words["causes_of_coming" if way == "come" else "causes_of_going"]
+        why = words[f"causes_{way}"]
         frame = _frame(name, thing, way, rng)
     mass = name[0] == "~"
     if mass and "{many}" in frame:
@@ -72,25 +72,22 @@ def _said(name: str, thing: str, direction: Direction, rng: np.random.Generator)
 def _frame(name: str, thing: str, way: str, rng: np.random.Generator) -> str:
     """A frame for a noun ({n}, {many}) with its verb in it."""
     words = _words()
-
-    def verbs(kind: str, any_thing: Sequence[str] = ()) -> Sequence[str]:
-        return (*any_thing, *words[way][kind].get(thing, ()) * (2 if any_thing else 1))
-
+    own = {kind: verbs.get(thing, ()) for kind, verbs in words[way].items()}
+    done, make, single = own["done"], own["make"], _single(name)
     draw = rng.random()
-    done, make, single = verbs("done"), verbs("make"), _single(name)
     if draw < 0.32 and done:
         return _one(words["done"], rng).replace("{v}", _one(done, rng))
     if draw < 0.5:
-        return _one(words["does"], rng).replace("{v}", _one(verbs("does", words[f"any_{way}"]), rng))
+        return _one(words["does"], rng).replace("{v}", _one((*words[f"any_{way}"], *own["does"] * 2), rng))
     if draw < 0.64:
-        return _one(words["has_done"], rng).replace("{v}", _one(verbs("has_done", words[f"any_has_{way}"]), rng))
+        return _one(words["has_done"], rng).replace("{v}", _one((*words[f"any_has_{way}"], *own["has_done"] * 2), rng))
     if draw < 0.72 and make:
         somebody = _one(words["somebody"], rng)
         return _one(words["makes"], rng).replace("{v}", _one(make, rng)).replace("{who}", somebody)
     if draw < 0.82 and single is not None:
-        one = _one(words["one_came" if way == "come" else "one_went"], rng)
+        one = _one(words[f"one_{way}"], rng)
         return one.replace("{one}", single).replace("{v}", _one(done or ("found",), rng))
-    return _one(words["coming" if way == "come" else "going"], rng)
+    return _one(words[f"frames_{way}"], rng)
 
 
 def _replaced(thing: str, source: str, rng: np.random.Generator) -> str:

@@ -48,6 +48,8 @@ from geomtrs.nn.swin import Swin, SwinParams
 Maps = Any
 AnyQuery = Any
 
+TOWER = "language.tower."  # how the keys of the small model's language tower begin
+
 
 @dataclass(frozen=True, slots=True)
 class NanoParams:

@@ -21,7 +21,7 @@ from geomtrs.device import Device
 from geomtrs.errors import ModelError
 from geomtrs.models.base import Answer, TileSpec
 from geomtrs.models.checkpoint import read_config, read_weights, verified_bytes
-from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, outline
+from geomtrs.models.mtrefseg import TOWER, MTRefSeg, NanoParams, outline
 from geomtrs.nn.beside import keep_beside
 from geomtrs.nn.language import BertParams
 from geomtrs.nn.layers import fold_batch_norms
@@ -230,7 +230,7 @@ def _params_of(config: dict[str, Any]) -> NanoParams:  # Any: JSON values
 def _state_of(folder: Path, config: dict[str, Any], network: MTRefSeg) -> dict[str, Tensor]:  # Any: JSON values
     """The weights in a folder, every key of the network once and of its shape."""
     state = read_weights(folder, "model.safetensors", config)
-    state |= {f"language.tower.{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
+    state |= {f"{TOWER}{k}": v for k, v in read_weights(folder, "language.safetensors", config).items()}
     _refuse_other_keys(network, state, folder)
     counters = [k for k in network.state_dict() if k.endswith("num_batches_tracked")]
     return state | {k: torch.zeros((), dtype=torch.long) for k in counters}

@@ -83,9 +83,10 @@ def _usual(asked: SentenceQuery, bank: SentenceBank) -> Usual:
         s: torch.stack([q.source for m, q in median.items() if m[1] == _REPLACED and m[2] == s]).median(0).values
         for s in {m[2] for m in median if m[1] == _REPLACED}
     }
-    for m, q in [(m, q) for m, q in median.items() if m[1] == _REPLACED]:
-        thing = median.get((m[0], _APPEARED, -1), q).thing
-        median[m] = q._replace(thing=thing, source=befores[m[2]])
+    for m, q in median.items():
+        if m[1] == _REPLACED:
+            thing = median.get((m[0], _APPEARED, -1), q).thing
+            median[m] = q._replace(thing=thing, source=befores[m[2]])
     return median
 
 

@@ -65,8 +65,7 @@ def _park(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
         if rng.random() < share:
             free = wet if afloat else ~_there(grown, "water", "building", "tree", "boat", "car")
             new = park(grown, free, rng, rule, afloat=afloat)
-            unsaid = new & (RULE_TABLES[bare.rule, THINGS.index("boat" if afloat else "aircraft"), bare.raw] == UNKNOWN)
-            bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
+            _not_yet(bare, new, "boat" if afloat else "aircraft")
             where |= new
     return where
 
@@ -91,8 +90,12 @@ def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
         freeze(grown, ice, rng, rule)
     if rng.random() < _ROAD_SHARE:
         road = pave(grown, rng, rule)
-    # What is drawn anywhere was hardly there before, whether a label says so or not.
     for where, thing in ((town, "town"), (ice, "ice"), (road, "road")):
-        unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
-        bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, rule
+        _not_yet(bare, where, thing)
     return town | ice | road
+
+
+def _not_yet(bare: Scene, where: NDArray[np.bool_], thing: str) -> None:
+    """What is drawn anywhere was hardly there before, whether a label says so or not."""
+    unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
+    bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, RULE_NUMBERS["grown"]

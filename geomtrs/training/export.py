@@ -12,10 +12,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from geomtrs.models.checkpoint import quantise, write_config, write_weights
-from geomtrs.models.mtrefseg import NanoParams
+from geomtrs.models.mtrefseg import TOWER, NanoParams
 from geomtrs.models.nano import config_of
 
-TOWER = "language.tower."
 COMMON = 16000  # BERT's vocabulary is ordered by how often a word occurs
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from geomtrs.errors import JobError
-from geomtrs.models.mtrefseg import MTRefSeg
+from geomtrs.models.mtrefseg import TOWER, MTRefSeg
 from geomtrs.nn.efficientnet import EfficientNetLite0
 from geomtrs.nn.mask_decoder import SentenceQuery
 from geomtrs.nn.reader import WordReader
@@ -248,7 +248,7 @@ def save_state(
 
 def _learned(module: nn.Module) -> dict[str, Tensor]:
     """State without the language tower, which is frozen: half the size."""
-    return {key: value for key, value in module.state_dict().items() if not key.startswith("language.tower.")}
+    return {key: value for key, value in module.state_dict().items() if not key.startswith(TOWER)}
 
 
 def refuse_other_settings(

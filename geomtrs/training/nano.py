@@ -21,7 +21,7 @@ from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
 from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
 from geomtrs.data.scenes import draw_scene
-from geomtrs.device import choose
+from geomtrs.device import choose, cpu_has_bf16
 from geomtrs.errors import JobError
 from geomtrs.models.checkpoint import read_config as read_checkpoint
 from geomtrs.models.checkpoint import verified_bytes
@@ -86,7 +86,7 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
     average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=told).cpu()
     if config.agree:
         torch.manual_seed(config.seed)
-        bf16 = choose(config.device, config.precision).precision == "bf16"
+        bf16 = config.precision != "fp32" and cpu_has_bf16()  # it looks at no picture, so the processor will do
         agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16)
     unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
     if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with

@@ -129,9 +129,7 @@ def _grown() -> NDArray[np.uint8]:
         table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
     for thing in ("tree", "grass", "bare"):
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
-    for raw, thing in ((ICE, "ice"), (AIRCRAFT, "aircraft"), (BOAT, "boat")):
-        table[:, raw] = ABSENT
-        table[THINGS.index(thing), raw] = PRESENT
+    table[:, [ICE, AIRCRAFT, BOAT]] = ABSENT
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
         ("aircraft", [AIRCRAFT]), ("boat", [BOAT]),
