@@ -1,4 +1,4 @@
-"""Towns, roads and ice drawn into real pictures from afar, where labelled ones are few: texture, no single things."""
+"""Towns, roads, ice and clouds drawn into real pictures from afar, where labelled ones are few: no single things."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.composite import CROP_PX, Scene, blend, rough
+from geomtrs.data.composite import CLOUDS, CROP_PX, ICE, ROAD, ROOF, STREET, YARD, Scene, blend, rough
+from geomtrs.data.labels import PRESENT, THINGS
 
-NOT_YET, ROOF, STREET, YARD, ROAD, ICE = range(6)  # raw labels of what is drawn; NOT_YET for the date that lacks it
 _TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 0.85], [0.7, 0.9, 1.25]])
 
 
@@ -66,16 +66,54 @@ def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]
 
 
 def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
-    """Glacier ice within `where`: white to bluish, grained, at times with dark stripes of rubble along its flow."""
+    """Glacier ice or snow within `where`: from plain white to grained and bluish, on slopes lit or not.
+
+    At times with dark stripes of rubble along its flow.
+    """
     u, _ = _turned(rng, bend=60)
     grain = rough(rng, (8, 32, 128), fall=0.35)
-    bright = rng.uniform(165, 245) * (1 + rng.uniform(0.03, 0.16) * grain)
+    if rng.random() < 0.5:
+        bright = rng.uniform(225, 290) * (1 + rng.uniform(0.0, 0.06) * grain)  # most sensors see it as white as can be
+    else:
+        bright = rng.uniform(165, 245) * (1 + rng.uniform(0.03, 0.16) * grain)
     if rng.random() < 0.6:
         stripes = np.interp(u % 256, np.arange(256), ndimage.gaussian_filter1d(rng.random(256), 3, mode="wrap"))
         bright = bright * np.where(stripes < np.quantile(stripes, rng.uniform(0.03, 0.25)), rng.uniform(0.4, 0.8), 1)
     picture = bright[..., None] * np.array([rng.uniform(0.8, 1), rng.uniform(0.9, 1), 1])
+    if rng.random() < 0.5:  # slopes that the sun does not reach are blue
+        shade = np.clip(rough(rng, (6, 20), fall=0.6) * rng.uniform(0.1, 0.5), 0, 0.6)[..., None]
+        picture = picture * (1 - shade * np.array([1, 0.8, 0.5]))
     blend(scene, picture, where, int(rng.integers(1, 4)))
     scene.raw[where], scene.rule[where] = ICE, rule
+
+
+def tongue(rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """A bent band that ends within the picture, as a glacier in its valley does, and the last of it."""
+    u, v = _turned(rng, bend=50)
+    width_px = rng.uniform(16, 90) * (1 + 0.3 * rough(rng, (3, 9), fall=0.5))
+    v += rng.uniform(0, 12) * rough(rng, (6, 24), fall=0.5)  # it ends raggedly
+    end = float(np.quantile(v, rng.uniform(0.4, 0.95)))
+    where = (np.abs(u - np.median(u) - rng.uniform(-60, 60)) < width_px / 2) & (v < end)
+    return where, where & (v > end - rng.uniform(15, 90))
+
+
+def overcast(scene: Scene, other: NDArray[np.uint8], rng: np.random.Generator, rule: int) -> None:
+    """Clouds over one date, with their shadows. What another date shows there is not known to be gone; nothing is seen.
+
+    `other` are that date's states (H, W, things); `rule` reads the labels.
+    """
+    noise = rough(rng, (3, 8, 24, 64), fall=0.8)
+    low = np.quantile(noise, rng.uniform(0.65, 0.97))
+    thick = np.clip((noise - low) / (noise.max() - low) * rng.uniform(1.5, 6), 0, 1) * rng.uniform(0.6, 1)
+    cast = ndimage.shift(thick, rng.uniform(-45, 45, 2), order=1)[..., None] * rng.uniform(0.2, 0.7)
+    white = rng.uniform(195, 265) * np.array([rng.uniform(0.94, 1), 0.99, 1])
+    picture = scene.image * (1 - cast) * (1 - thick[..., None]) + white * thick[..., None]
+    scene.image = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    where, hidden = thick > 0.3, other == PRESENT
+    count = hidden.sum(-1)
+    one = CLOUDS + 1 + np.where(count == 1, hidden.argmax(-1), len(THINGS))
+    scene.raw[where] = np.where(count > 1, CLOUDS, one)[where]
+    scene.rule[where] = rule
 
 
 def _turned(rng: np.random.Generator, bend: float = 8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

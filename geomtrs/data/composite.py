@@ -6,18 +6,21 @@ meet in one picture and each stays true only of what its set labels.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 from scipy import ndimage
 
 CROP_PX = 256
 TARGET_STRIDE = 2  # labels are compared at half resolution
+
+# Raw labels of what is drawn into pictures; NOT_YET for the date that lacks it.
+NOT_YET, ROOF, STREET, YARD, ROAD, ICE, AIRCRAFT, BOAT, RUIN = range(9)
+CLOUDS = 31  # hiding several things; the numbers after it hide one of the things each, and the one after them nothing
 
 
 @dataclass
@@ -95,58 +98,36 @@ def scorch(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     """
     pixels = scene.image.astype(np.float32)
     grey = pixels.mean(-1, keepdims=True)
-    tint = np.array([rng.uniform(0.9, 1.35), rng.uniform(0.7, 0.95), rng.uniform(0.75, 1.2)], np.float32)
+    tint = np.array([rng.uniform(0.85, 1.4), rng.uniform(0.5, 0.95), rng.uniform(0.65, 1.3)], np.float32)
     burnt = (grey + (pixels - grey) * rng.uniform(0.1, 0.5)) * rng.uniform(0.3, 0.75) * tint
     blend(scene, burnt, where, int(rng.integers(1, 5)))
     scene.raw[where], scene.rule[where] = 1, rule
 
 
-def stretch(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Each band between its own percentiles, as `tiling.stretch` reads what is deeper than eight bits."""
-    share = rng.uniform(0.5, 4)
-    low, high = np.percentile(image.reshape(-1, 3), [share, 100 - share], axis=0)
-    out: NDArray[np.uint8] = np.clip((image - low) / np.maximum(high - low, 16) * 255, 0, 255).astype(np.uint8)
-    return out
+def ruin(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:
+    """What stands within `where` lies in heaps, spilt over its edges; returns where they are, labelled RUIN.
 
+    Heaps are its own pixels shuffled in lumps, greyer and dusty, with dark gaps.
+    """
+    around = ndimage.binary_dilation(where, iterations=int(rng.integers(1, 5)))
+    heaps = np.asarray(where | (around & (rough(rng, (24, 64), fall=0.3) > -0.5)))
+    lump = int(rng.integers(1, 5))
+    side = -(-CROP_PX // lump)
 
-def wither(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What is green turns brown or pale, as between seasons: the same ground, nothing came or went."""
-    pixels = image.astype(np.float32)
-    bright = pixels.mean(-1, keepdims=True)
-    green = (pixels[..., 1:2] - np.maximum(pixels[..., :1], pixels[..., 2:])) / (bright + 8)  # turquoise water is not
-    share = np.clip(green * rng.uniform(3, 8), 0, 1) * rng.uniform(0.5, 1)
-    dry = bright * np.array([rng.uniform(1, 1.3), rng.uniform(0.88, 1.04), rng.uniform(0.6, 0.9)], np.float32)
-    dry *= rng.uniform(0.9, 1.25)
-    out: NDArray[np.uint8] = np.clip(pixels * (1 - share) + dry * share, 0, 255).astype(np.uint8)
-    return out
+    def in_lumps(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        return noise.repeat(lump, -1).repeat(lump, -2)[..., :CROP_PX, :CROP_PX]
 
-
-def recolour(image: NDArray[np.uint8], other: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    """The same ground by a share in the colours of another picture: mean and spread of each band, at most doubled."""
-    mean = image.mean((0, 1))
-    gain = np.clip((other.std((0, 1)) + 4) / (image.std((0, 1)) + 4), 0.5, 2.0)
-    moved = (image - mean) * gain + other.mean((0, 1))
-    out: NDArray[np.uint8] = np.clip(image + share * (moved - image), 0, 255).astype(np.uint8)
-    return out
-
-
-def light(image: NDArray[np.uint8], rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
-    """The same ground under other light: gain, gamma, cast and haze per band; at times blur, noise or JPEG."""
-    gamma = np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.06 * strength, 3))
-    gain = np.exp(rng.normal(0, 0.15 * strength)) * np.exp(rng.normal(0, 0.07 * strength, 3))
-    haze = np.clip(rng.normal(0, 0.06 * strength), -0.1, 0.25)
-    ramp = np.linspace(0, 1, 256)[:, None]
-    table = np.clip((ramp**gamma * gain * (1 - abs(haze)) + haze) * 255, 0, 255).astype(np.uint8)  # (256, 3)
-    out = np.stack([table[image[..., c], c] for c in range(3)], -1)
-    if rng.random() < 0.15 * strength:
-        grey = out.mean(-1, keepdims=True)
-        out = np.clip(grey + (out - grey) * rng.uniform(0, 1.3), 0, 255).astype(np.uint8)
-    if rng.random() < 0.25:
-        out = np.asarray(Image.fromarray(out).filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3))))
-    if rng.random() < 0.2:
-        out = np.clip(out + rng.normal(0, rng.uniform(2, 9), out.shape), 0, 255).astype(np.uint8)
-    if rng.random() < 0.2:
-        buffer = io.BytesIO()
-        Image.fromarray(out).save(buffer, "JPEG", quality=int(rng.integers(35, 90)))
-        out = np.asarray(Image.open(buffer))
-    return out
+    moved = np.rint(in_lumps(rng.normal(0, rng.uniform(2, 9), (2, side, side)))).astype(int)
+    y, x = np.clip(np.indices((CROP_PX, CROP_PX)) + moved, 0, CROP_PX - 1)
+    picture = scene.image[y, x].astype(np.float32)
+    grey = picture.mean(-1, keepdims=True)
+    dust = rng.uniform(110, 210) * np.array([1, rng.uniform(0.92, 1), rng.uniform(0.82, 1)])
+    own = rng.uniform(0.4, 0.9)
+    picture = (grey + (picture - grey) * rng.uniform(0.2, 0.9)) * own + dust * (1 - own)
+    picture *= 1 + rng.uniform(0.08, 0.35) * in_lumps(rng.standard_normal((side, side)))[..., None]
+    gaps = rough(rng, (40, 100), fall=0.2)
+    picture[gaps > np.quantile(gaps, rng.uniform(0.75, 0.97))] *= rng.uniform(0.25, 0.6)
+    blur = rng.uniform(0.3, 0.9)
+    blend(scene, ndimage.gaussian_filter(picture, (blur, blur, 0)), heaps, int(rng.integers(1, 4)))
+    scene.raw[heaps], scene.rule[heaps] = RUIN, rule
+    return heaps

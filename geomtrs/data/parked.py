@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from geomtrs.data.afar import ICE
-from geomtrs.data.composite import CROP_PX, Scene
+from geomtrs.data.composite import AIRCRAFT, BOAT, CROP_PX, Scene
 
-AIRCRAFT, BOAT = ICE + 1, ICE + 2  # raw labels of what is drawn, after those of afar.py
 _FINER = 4  # outlines are drawn so much larger, then averaged
 
 Outline = list[list[tuple[float, float]]]  # polygons, heading along x, in lengths of the thing

@@ -23,7 +23,8 @@ from geomtrs.data.labels import ANYTHING, THINGS, UNLABELLED
 # those of a change either way, and those that are a turn of their own.
 _ANYTHING, _UNKNOWN, _REPLACED, _EITHER, _TURN = 0.04, 0.13, 0.18, 0.12, 0.25
 _CAUSE, _PLACE, _TIME, _OPENER, _SLIP = 0.2, 0.25, 0.2, 0.4, 0.06
-_ASKING = ("where ", "which ", "what ", "how ", "did ", "is ", "are ", "has ", "have ", "who ", "compare ", "monitor ")
+_ASKING = ("where ", "which ", "what ", "how ", "did ", "is ", "are ", "has ", "have ", "who ",
+           "compare ", "monitor ", "track ")  # fmt: skip
 
 
 def worded(rng: np.random.Generator) -> Expression:

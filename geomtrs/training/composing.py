@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.afar import NOT_YET, freeze, pave, settle
-from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, piece_mask, scorch
+from geomtrs.data.afar import freeze, overcast, pave, settle, tongue
+from geomtrs.data.composite import CROP_PX, NOT_YET, Scene, blob, lay_in, piece_mask, ruin, scorch
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import park
 from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
-_BURNT_SHARE = 0.12  # of the pairs that are composed
-_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.12, 0.2  # of the pairs from afar that are composed
+_BURNT_SHARE = 0.25  # of the pairs that are composed
+_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.25, 0.2  # of the pairs from afar that are composed
+_CLOUD_SHARE = 0.12  # of the same
+_RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
 _PLANE_SHARE, _BOAT_SHARE = 0.07, 0.3  # of the composed pairs from near; boats where there is water
 
 Lend = Callable[[str], Scene]
@@ -53,8 +55,22 @@ def compose(
     if name in MAY_GROW:
         laid |= _grow(bare, grown, rng)
     elif name not in COARSE:
+        laid |= _destroy(bare, rng)
         laid |= _park(bare, grown, rng)
+    if name in COARSE and rng.random() < _CLOUD_SHARE:
+        overcast(bare, RULE_TABLES[grown.rule, :, grown.raw], rng, RULE_NUMBERS["grown"])
     return laid
+
+
+def _destroy(date: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """At times some or all of the buildings of a date lie in ruins: where."""
+    pieces, count = ndimage.label(_there(date, "building"))
+    if not count or rng.random() >= _RUIN_SHARE:
+        return np.zeros((CROP_PX, CROP_PX), bool)
+    struck = rng.random(count + 1) < rng.choice([0.2, 0.5, 1.0])
+    struck[int(rng.integers(1, count + 1))] = True
+    struck[0] = False
+    return ruin(date, struck[pieces], rng, RULE_NUMBERS["grown"])
 
 
 def _park(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -80,19 +96,34 @@ def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
     """At times a town, a glacier or a road that `grown` has and `bare` has not: where they lie."""
     rule = RULE_NUMBERS["grown"]
     town = ice = road = np.zeros((CROP_PX, CROP_PX), bool)
-    taken, wet = _there(grown, "water", "town"), _there(grown, "water")
+    taken = _there(grown, "water", "town")
     if rng.random() < _TOWN_SHARE:
         town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
         settle(grown, town, rng, rule)
     if rng.random() < _ICE_SHARE:
-        ice = ndimage.binary_opening(blob(rng, rng.uniform(0.05, 0.5)), iterations=2) & ~town
-        ice = ice & wet if (ice & wet).mean() > 0.02 and rng.random() < 0.5 else ice
-        freeze(grown, ice, rng, rule)
+        ice = _ice(bare, grown, ~town, rng)
     if rng.random() < _ROAD_SHARE:
         road = pave(grown, rng, rule)
     for where, thing in ((town, "town"), (ice, "ice"), (road, "road")):
         _not_yet(bare, where, thing)
     return town | ice | road
+
+
+def _ice(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draws ice, over water or what is `free`, which `bare` has in part or not at all: where only `grown` has it."""
+    rule, wet = RULE_NUMBERS["grown"], _there(grown, "water")
+    if rng.random() < 0.4:
+        ice, lost = tongue(rng)
+    else:
+        ice = ndimage.binary_opening(blob(rng, rng.uniform(0.05, 0.6)), iterations=2)
+        lost = ice & blob(rng, rng.uniform(0.1, 0.5))
+    ice &= wet if (ice & wet).mean() > 0.02 and rng.random() < 0.5 else free
+    same = int(rng.integers(1 << 30))  # the same ice at both dates, under each date's light
+    freeze(grown, ice, np.random.default_rng(same), rule)
+    if rng.random() < 0.4:
+        return ice
+    freeze(bare, ice & ~lost, np.random.default_rng(same), rule)
+    return ice & lost
 
 
 def _not_yet(bare: Scene, where: NDArray[np.bool_], thing: str) -> None:

@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.composite import (
-    CROP_PX,
-    TARGET_STRIDE,
-    Scene,
-    crop,
-    light,
-    recolour,
-    stretch,
-    wither,
-)
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
+from geomtrs.data.light import false_colours, light, recolour, stretch, wither
 from geomtrs.data.pairs import Pack, Sample
 from geomtrs.errors import JobError
 from geomtrs.training.composing import compose
@@ -53,6 +45,7 @@ _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
 _RECOLOURED_SHARE = 0.35  # of the pairs
 _SEASON_SHARE = 0.12  # of the pairs
+_INFRARED, _INFRARED_COARSE = 0.03, 0.12  # of the pairs: both dates in false colours
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
 
@@ -99,6 +92,8 @@ class PairSampler:
             before, after = after, before
         strength = 1.0 if sample.alone else 0.6
         pictures = [before.image, after.image]
+        if rng.random() < (_INFRARED_COARSE if name in COARSE else _INFRARED):
+            pictures = false_colours(pictures, rng)
         if rng.random() < (_STRETCHED_COARSE if name in COARSE else _STRETCHED):
             pictures = [stretch(picture, rng) for picture in pictures]
         if rng.random() < _SEASON_SHARE:

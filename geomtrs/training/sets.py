@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geomtrs.data.afar import ICE, NOT_YET, ROAD, ROOF, STREET, YARD
+from geomtrs.data.composite import AIRCRAFT, BOAT, CLOUDS, ICE, NOT_YET, ROAD, ROOF, RUIN, STREET, YARD
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
-from geomtrs.data.parked import AIRCRAFT, BOAT
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
 ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
 NOT_ASSUMED = {"drawn", "landsat_worldcover", "river_floods", "timelapse_weak/columbia", "xbd_guatemala"}
+_NO_ICE = [THINGS.index(thing) for thing in ("water", "tree", "field", "town", "road")]  # where one is, there is none
 # What certain sets never show, though they do not label it: else a pond may pass for a roof unpunished.
 SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
     "naip_potholes": ("building", "town", "car", "boat", "pool"),
@@ -101,6 +101,8 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
                 row = table[THINGS.index(thing)]
                 if (row == UNKNOWN).all():
                     row[:] = ABSENT
+        ice = table[THINGS.index("ice")]
+        ice[(table[_NO_ICE] == PRESENT).any(0) & (ice == UNKNOWN)] = ABSENT
         for thing in SURELY_ABSENT.get(key, ()):
             table[THINGS.index(thing)] = ABSENT
         numbers[key] = len(tables)
@@ -123,13 +125,19 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
 
 
 def _grown() -> NDArray[np.uint8]:
-    """Of drawn towns, roads and ice (`afar.py`): what grows in a yard, and whether a road is in a town, is not said."""
+    """Of what is drawn: what grows in a yard, whether a road is in a town, and what a cloud hides, is not said."""
     table = np.full((len(THINGS), 256), UNKNOWN, np.uint8)
     for thing in ("water", "field", "boat", "pool", *ASSUMED_ABSENT):
         table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
     for thing in ("tree", "grass", "bare"):
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
     table[:, [ICE, AIRCRAFT, BOAT]] = ABSENT
+    for thing in ("building", "water", "pool", *ASSUMED_ABSENT):
+        table[THINGS.index(thing), RUIN] = ABSENT
+    hiding = CLOUDS + 1 + np.arange(len(THINGS))
+    table[:, CLOUDS + 1 : CLOUDS + 2 + len(THINGS)] = ABSENT
+    table[np.arange(len(THINGS)), hiding] = UNKNOWN
+    table[THINGS.index("ice"), CLOUDS : CLOUDS + 2 + len(THINGS)] = ABSENT  # which clouds are taken for
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
         ("aircraft", [AIRCRAFT]), ("boat", [BOAT]),

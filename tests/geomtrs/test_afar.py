@@ -1,4 +1,4 @@
-"""Towns, roads and ice drawn into real pictures: what is said of them is true of what was drawn."""
+"""Towns, roads, ice and clouds drawn into real pictures: what is said of them is true of what was drawn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.afar import freeze, pave, settle
-from geomtrs.data.composite import CROP_PX, Scene, blob, recolour, stretch, wither
+from geomtrs.data.afar import freeze, overcast, pave, settle, tongue
+from geomtrs.data.composite import CROP_PX, Scene, blob
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.data.pairs import Pack, write_pack
 from geomtrs.training.samples import PairSampler
@@ -74,6 +74,35 @@ def test_drawn_ice_is_bright_and_nothing_but_ice() -> None:
     assert np.median(scene.image[where]) > np.median(plain().image)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_glacier_ends_within_the_picture_and_loses_the_last_of_its_tongue(seed: int) -> None:
+    ice, last = tongue(np.random.default_rng(seed))
+    assert 0.005 < ice.mean() < 0.5
+    assert last.any()
+    assert not (last & ~ice).any()
+    near = ndimage.binary_dilation(last, iterations=3) & ice
+    assert (near & ~last).any() or (last == ice).all()  # what is lost hangs on what is left
+
+
+def test_what_a_cloud_hides_is_not_known_to_be_gone_and_nothing_new_is_seen_under_it() -> None:
+    clouded, states_below = plain(), np.full((CROP_PX, CROP_PX, len(THINGS)), ABSENT, np.uint8)
+    tree, town = THINGS.index("tree"), THINGS.index("town")
+    states_below[:, : CROP_PX // 2, tree] = PRESENT
+    states_below[: CROP_PX // 2, : CROP_PX // 2, town] = PRESENT
+    overcast(clouded, states_below, np.random.default_rng(1), GROWN)
+    under = clouded.rule == GROWN
+    both, one = under & (states_below[..., town] == PRESENT), under & (states_below[..., tree] == PRESENT)
+    one &= ~both
+    none = under & ~both & ~one
+    assert min(both.sum(), one.sum(), none.sum()) > 50
+    assert (states(clouded, "tree")[one] == UNKNOWN).all()
+    assert (states(clouded, "town")[one] == ABSENT).all()
+    assert (states(clouded, "tree")[both] == UNKNOWN).all()
+    assert all((states(clouded, thing)[none] == ABSENT).all() for thing in THINGS)
+    assert (states(clouded, "ice")[under] == ABSENT).all()  # white as it is
+    assert clouded.image[under].mean() > plain().image[under].mean() + 20
+
+
 def test_towns_are_learned_from_sets_that_have_no_labelled_pair_of_them(tmp_path: Path) -> None:
     """Forest labels alone say nothing of towns; drawn ones are asked of all the same, and where they are not."""
     rng = np.random.default_rng(0)
@@ -95,30 +124,3 @@ def test_towns_are_learned_from_sets_that_have_no_labelled_pair_of_them(tmp_path
             if question.thing == THINGS.index("town") and existence == PRESENT and (answer == ABSENT).any():
                 asked.add(question.direction)
     assert asked >= {APPEARED, DISAPPEARED}
-
-
-def test_a_stretched_picture_fills_its_range_in_every_band_and_keeps_the_order_of_its_pixels() -> None:
-    rng = np.random.default_rng(0)
-    dull = rng.integers(90, 140, (64, 64, 3), dtype=np.uint8)
-    bright = stretch(dull, rng)
-    assert all(np.ptp(bright[..., band]) == 255 for band in range(3))
-    order = np.argsort(dull[..., 0].ravel(), kind="stable")
-    assert (np.diff(bright[..., 0].ravel()[order].astype(int)) >= 0).all()
-
-
-def test_a_recoloured_picture_comes_as_near_to_the_colours_of_another_as_its_share_says() -> None:
-    rng = np.random.default_rng(8)
-    mine = rng.normal((90, 110, 70), 20, (64, 64, 3)).clip(0, 255).astype(np.uint8)
-    other = rng.normal((150, 120, 100), 30, (32, 48, 3)).clip(0, 255).astype(np.uint8)
-    apart = [abs(recolour(mine, other, share).mean((0, 1)) - other.mean((0, 1))).max() for share in (0.0, 0.5, 1.0)]
-    assert apart[2] < 2 < apart[1] < 0.6 * apart[0]
-    assert np.array_equal(recolour(mine, other, 0.0), mine)
-
-
-def test_withered_ground_loses_its_green_and_roofs_stay_as_they_are() -> None:
-    rng = np.random.default_rng(0)
-    picture = np.full((8, 8, 3), (120, 122, 124), np.uint8)
-    picture[:, :4] = 60, 130, 50
-    dry = wither(picture, rng).astype(int)
-    assert (dry[:, :4, 1] - dry[:, :4, 0] < 45).all()  # 70 before
-    assert (abs(dry[:, 4:] - picture[:, 4:]) <= 1).all()
