@@ -1,4 +1,4 @@
-"""Towns, roads, ice and clouds drawn into real pictures from afar, where labelled ones are few: no single things."""
+"""Towns, roads, solar farms, ice and clouds drawn into real pictures from afar: labelled ones are few."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.composite import CLOUDS, CROP_PX, ICE, ROAD, ROOF, STREET, YARD, Scene, blend, rough
+from geomtrs.data.composite import CLOUDS, CROP_PX, ICE, ROAD, ROOF, SOLAR, STREET, YARD, Scene, blend, rough
 from geomtrs.data.labels import PRESENT, THINGS
 
 _TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 0.85], [0.7, 0.9, 1.25]])
@@ -63,6 +63,26 @@ def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]
     blend(scene, picture, where, 1)
     scene.raw[where], scene.rule[where] = ROAD, rule
     return where
+
+
+def array(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:
+    """A solar farm on what is `free`: dark, bluish blocks of rows with tracks between them; where it lies."""
+    u, v = _turned(rng)
+    row, column = rng.integers(CROP_PX, size=2)
+    u0, v0, half = u[row, column], v[row, column], rng.uniform(6, 60, 2)
+    block, track_px = rng.uniform(6, 35, 2), rng.uniform(0, 1.8)
+    chance = rng.random((64, 64))[np.floor(u / block[0]).astype(int) % 64, np.floor(v / block[1]).astype(int) % 64]
+    where = (np.abs(u - u0) < half[0]) & (np.abs(v - v0) < half[1]) & (chance < rng.uniform(0.6, 1.2)) & free
+    track = where & ((u % block[0] < track_px) | (v % block[1] < track_px))
+    rows = np.where(u % rng.uniform(2, 6) < 1, rng.uniform(1, 1.8), 1.0)
+    dark = rng.uniform(0.35, 0.8) * min(130.0, float(scene.image.mean()))
+    panels = dark * np.array([rng.uniform(0.7, 1), rng.uniform(0.85, 1), rng.uniform(1, 1.45)])
+    picture = (rows * (1 + 0.08 * rng.standard_normal((CROP_PX, CROP_PX))))[..., None] * panels
+    picture[track] = dark * rng.uniform(1.2, 2.5)
+    blur = rng.uniform(0.3, 0.9)
+    blend(scene, ndimage.gaussian_filter(picture, (blur, blur, 0)), where, 1)
+    scene.raw[where], scene.rule[where] = SOLAR, rule
+    return np.asarray(where)
 
 
 def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:

@@ -14,17 +14,25 @@ from geomtrs.data.composite import AIRCRAFT, BOAT, CROP_PX, Scene
 
 _FINER = 4  # outlines are drawn so much larger, then averaged
 
+SHIPS_PX, BOATS_PX, AIRCRAFT_PX = (3.0, 10.0), (9.0, 34.0), (14.0, 70.0)  # lengths: ships from afar
+
 Outline = list[list[tuple[float, float]]]  # polygons, heading along x, in lengths of the thing
 
 
 def park(
-    scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule: int, *, afloat: bool
+    scene: Scene,
+    free: NDArray[np.bool_],
+    rng: np.random.Generator,
+    rule: int,
+    *,
+    afloat: bool,
+    lengths_px: tuple[float, float],
 ) -> NDArray[np.bool_]:
     """Up to nine boats (`afloat`) or aircraft, alike and heading alike, on what is `free`; where they lie.
 
-    Nothing is drawn where one would not fit. `rule` reads the labels.
+    Nothing is drawn where one would not fit; their length lies between `lengths_px`. `rule` reads the labels.
     """
-    length_px = float(np.exp(rng.uniform(*np.log((9, 34) if afloat else (14, 70)))))
+    length_px = float(np.exp(rng.uniform(*np.log(lengths_px))))
     outline = _hull(rng) if afloat else _aeroplane(rng)
     heading = rng.uniform(0, 2 * np.pi)
     gap = length_px * rng.uniform(0.35, 1.2) if afloat else length_px * rng.uniform(1.05, 1.7)

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.afar import freeze, overcast, pave, settle, tongue
+from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
 from geomtrs.data.composite import CROP_PX, NOT_YET, Scene, blob, lay_in, piece_mask, ruin, scorch
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
-from geomtrs.data.parked import park
+from geomtrs.data.parked import AIRCRAFT_PX, BOATS_PX, SHIPS_PX, park
 from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
 _BURNT_SHARE = 0.25  # of the pairs that are composed
 _TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.25, 0.2  # of the pairs from afar that are composed
-_CLOUD_SHARE = 0.12  # of the same
+_SOLAR_SHARE, _SHIP_SHARE, _CLOUD_SHARE = 0.15, 0.3, 0.12  # of the same; ships where there is water
 _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
 _PLANE_SHARE, _BOAT_SHARE = 0.07, 0.3  # of the composed pairs from near; boats where there is water
 
@@ -80,7 +80,7 @@ def _park(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
     for afloat, share in ((True, _BOAT_SHARE), (False, _PLANE_SHARE)):
         if rng.random() < share:
             free = wet if afloat else ~_there(grown, "water", "building", "tree", "boat", "car")
-            new = park(grown, free, rng, rule, afloat=afloat)
+            new = park(grown, free, rng, rule, afloat=afloat, lengths_px=BOATS_PX if afloat else AIRCRAFT_PX)
             _not_yet(bare, new, "boat" if afloat else "aircraft")
             where |= new
     return where
@@ -93,20 +93,25 @@ def _there(scene: Scene, *things: str) -> NDArray[np.bool_]:
 
 
 def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """At times a town, a glacier or a road that `grown` has and `bare` has not: where they lie."""
+    """At times a town, ice, a solar farm, a road or ships that `grown` has and `bare` has not: where they lie."""
     rule = RULE_NUMBERS["grown"]
-    town = ice = road = np.zeros((CROP_PX, CROP_PX), bool)
+    town = ice = road = solar = ships = np.zeros((CROP_PX, CROP_PX), bool)
     taken = _there(grown, "water", "town")
     if rng.random() < _TOWN_SHARE:
         town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
         settle(grown, town, rng, rule)
     if rng.random() < _ICE_SHARE:
         ice = _ice(bare, grown, ~town, rng)
+    if rng.random() < _SOLAR_SHARE:
+        solar = array(grown, ~_there(grown, "water", "town", "ice"), rng, rule)
     if rng.random() < _ROAD_SHARE:
         road = pave(grown, rng, rule)
-    for where, thing in ((town, "town"), (ice, "ice"), (road, "road")):
+    if rng.random() < _SHIP_SHARE:
+        wet = _there(grown, "water") & _there(bare, "water")
+        ships = park(grown, wet, rng, rule, afloat=True, lengths_px=SHIPS_PX)
+    for where, thing in ((town, "town"), (ice, "ice"), (solar, "solar"), (road, "road"), (ships, "boat")):
         _not_yet(bare, where, thing)
-    return town | ice | road
+    return town | ice | solar | road | ships
 
 
 def _ice(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:

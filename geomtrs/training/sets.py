@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geomtrs.data.composite import AIRCRAFT, BOAT, CLOUDS, ICE, NOT_YET, ROAD, ROOF, RUIN, STREET, YARD
+from geomtrs.data.composite import AIRCRAFT, BOAT, CLOUDS, ICE, NOT_YET, ROAD, ROOF, RUIN, SOLAR, STREET, YARD
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
@@ -131,7 +131,7 @@ def _grown() -> NDArray[np.uint8]:
         table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
     for thing in ("tree", "grass", "bare"):
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
-    table[:, [ICE, AIRCRAFT, BOAT]] = ABSENT
+    table[:, [ICE, AIRCRAFT, BOAT, SOLAR]] = ABSENT
     for thing in ("building", "water", "pool", *ASSUMED_ABSENT):
         table[THINGS.index(thing), RUIN] = ABSENT
     hiding = CLOUDS + 1 + np.arange(len(THINGS))
@@ -140,7 +140,7 @@ def _grown() -> NDArray[np.uint8]:
     table[THINGS.index("ice"), CLOUDS : CLOUDS + 2 + len(THINGS)] = ABSENT  # which clouds are taken for
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
-        ("aircraft", [AIRCRAFT]), ("boat", [BOAT]),
+        ("aircraft", [AIRCRAFT]), ("boat", [BOAT]), ("solar", [SOLAR]),
     ):  # fmt: skip
         table[THINGS.index(thing), NOT_YET] = ABSENT
         table[THINGS.index(thing), there] = PRESENT

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.afar import freeze, overcast, pave, settle, tongue
+from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
 from geomtrs.data.composite import CROP_PX, Scene, blob
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.data.pairs import Pack, write_pack
@@ -72,6 +72,19 @@ def test_drawn_ice_is_bright_and_nothing_but_ice() -> None:
     assert (states(scene, "ice")[where] == PRESENT).all()
     assert all((states(scene, thing)[where] == ABSENT).all() for thing in THINGS if thing != "ice")
     assert np.median(scene.image[where]) > np.median(plain().image)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_drawn_solar_farm_lies_on_free_ground_and_is_darker_than_it(seed: int) -> None:
+    scene, free = plain(), np.ones((CROP_PX, CROP_PX), bool)
+    free[: CROP_PX // 2] = False
+    where = array(scene, free, np.random.default_rng(seed), GROWN)
+    assert not (where & ~free).any()
+    assert (states(scene, "solar")[where] == PRESENT).all()
+    assert (states(scene, "building")[where] == ABSENT).all()
+    assert (states(scene, "solar")[~where] == UNKNOWN).all()
+    if where.any():
+        assert np.median(scene.image[where]) < np.median(plain().image) - 15
 
 
 @pytest.mark.parametrize("seed", range(6))
