@@ -41,13 +41,14 @@ def only_one(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.name == "posix":
-            # While it is still held: nobody can lock a file that is no longer at its name (_acquire looks).
-            with suppress(OSError):
-                path.unlink()
-        os.close(descriptor)
+        # Where an open file can go: while it is still held, since nobody can lock a file that is no longer at its name
+        # (_acquire looks). Once it is let go, the file at that name may be another run's.
+        if os.name != "posix":
+            os.close(descriptor)
         with suppress(OSError):
             path.unlink()
+        if os.name == "posix":
+            os.close(descriptor)
 
 
 def _acquire(path: Path) -> int:

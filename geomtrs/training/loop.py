@@ -117,12 +117,14 @@ def train(
     folder: Path,
     *,
     stage: str,
+    of_batches: Mapping[str, object] | None = None,
     look: Callable[[MTRefSeg, int], Mapping[str, float]] | None = None,
     told: Told | None = None,
 ) -> MTRefSeg:
     """Trains to the end of the stage and returns the averaged model; `folder` gets log.jsonl and `<stage>.pt`.
 
-    A `<stage>.pt` that is there is continued: weights, averages, optimiser, steps and the time already spent.
+    A `<stage>.pt` that is there is continued: weights, averages, optimiser, steps and the time already spent. It has to
+    have been made with these settings, and with batches of which `of_batches` tells the same.
     `look` is asked of the averaged model every so many steps (validation, pictures); what it says goes into the log.
 
     Raises JobError where the loss is no number any more; the last good checkpoint stays.
@@ -134,7 +136,8 @@ def train(
     )
     average, average_extra = deepcopy(model).eval(), deepcopy(extra).eval()
     modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
-    spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, settings)
+    decisive = asdict(settings) | dict(of_batches or {})
+    spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, decisive)
     _learns(model, settings)
     last, bad = time.monotonic(), 0
     stream = batches(steps * settings.accumulate)
@@ -163,7 +166,7 @@ def train(
                 if told is not None:
                     told(facts | {"share": settings.share_done(steps, spent)})
             if (steps % settings.save_every == 0 and bad == 0) or over:
-                progress = {"spent": spent, "steps": steps, "settings": asdict(settings)}
+                progress = {"spent": spent, "steps": steps, "settings": decisive}
                 save_state(folder / f"{stage}.pt", modules, optimiser, progress)
     return average
 
@@ -270,7 +273,7 @@ def refuse_other_settings(
 
 
 def _restore(
-    path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, settings: Settings
+    path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, settings: Mapping[str, object]
 ) -> tuple[float, int]:
     """Seconds and steps already spent; the modules and the optimiser as they were then.
 
@@ -278,9 +281,9 @@ def _restore(
     """
     if not path.exists():
         return 0.0, 0
-    state = torch.load(path, weights_only=True)
-    before = asdict(Settings()) | state["settings"]  # a checkpoint from before a setting had its default
-    refuse_other_settings(path, before, asdict(settings), _MAY_DIFFER)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    before = {**settings, **asdict(Settings()), **state["settings"]}  # it may be from before there was such a setting
+    refuse_other_settings(path, before, settings, _MAY_DIFFER)
     for name, module in modules.items():
         module.load_state_dict(state[name], strict=False)
     optimiser.load_state_dict(state["optimiser"])

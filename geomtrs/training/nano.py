@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -36,7 +37,7 @@ from geomtrs.training.codes import CodeTable
 from geomtrs.training.config import StageConfig
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.export import cut_vocabulary, write_checkpoint
-from geomtrs.training.loop import Ask, Batches, Settings, Told, step_loss, train
+from geomtrs.training.loop import Ask, Batches, Settings, Told, refuse_other_settings, step_loss, train
 from geomtrs.training.samples import Batch, BatchStream, PairSampler, batch_of
 from geomtrs.training.stages import SentenceBank, start_stage2, teach_meanings, training_expressions
 
@@ -54,7 +55,7 @@ def stage1(config: StageConfig, told: Told | None = None) -> Path:
     params = NanoParams(fusion=config.fusion)
     model = build_nano(params)
     if config.start is not None:
-        state = torch.load(config.start, weights_only=True)
+        state = torch.load(config.start, map_location="cpu", weights_only=True)
         model.encoder.load_state_dict(convert_lite0(state))
     model = _quick(model)
     codes = CodeTable(params.width)
@@ -112,7 +113,10 @@ def packed(config: StageConfig) -> Path:
     data, pack = Path(config.data), Path(config.out) / "pack"
     if (data / "index.json").is_file():
         return data
+    made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
     if (pack / "index.json").is_file():
+        now = json.loads(json.dumps(of))  # lists where the config has tuples
+        refuse_other_settings(pack, json.loads(made.read_text(encoding="utf-8")) if made.is_file() else now, now, ())
         return pack
     if not data.is_dir():
         raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")
@@ -127,6 +131,7 @@ def packed(config: StageConfig) -> Path:
         raise JobError(
             data, found="no set with a samples.jsonl", wanted="one at least", remedy="check data and sets in the config"
         )
+    made.write_text(json.dumps(of), encoding="utf-8")
     return pack
 
 
@@ -174,7 +179,16 @@ def _train(
     )
     look = _validation(config, ask, pack, device.name)
     return train(
-        model, extra, ask, _batches(config, pack), settings, Path(config.out), stage=stage, look=look, told=told
+        model,
+        extra,
+        ask,
+        _batches(config, pack),
+        settings,
+        Path(config.out),
+        stage=stage,
+        of_batches={"batch": config.batch, "absent": config.absent},
+        look=look,
+        told=told,
     )
 
 

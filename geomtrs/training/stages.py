@@ -144,7 +144,7 @@ def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable | N
     An ImageNet state of the encoder is taken too: stage 2 then begins without a first one, and there is no code table.
     Raises JobError where the checkpoint is neither, or of another fusion.
     """
-    state = torch.load(checkpoint, weights_only=True)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     if "_conv_stem.weight" in state:
         model.encoder.load_state_dict(convert_lite0(state))
         return None

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -139,3 +140,22 @@ def test_a_clock_that_is_set_takes_no_lock_from_a_living_process_e6(
         monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 3600)  # what setting the clock does to it
         with pytest.raises(JobError, match=f"process {os.getpid()}"), only_one(tmp_path / "lock"):
             pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a file that is open cannot be removed")
+def test_a_run_that_ends_leaves_the_lock_of_the_next_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, close = tmp_path / "lock", os.close
+    following = ExitStack()
+
+    def close_and_let_in(descriptor: int) -> None:
+        close(descriptor)
+        monkeypatch.setattr(os, "close", close)
+        following.enter_context(only_one(path))  # the moment after the lock is let go
+
+    with only_one(path):
+        monkeypatch.setattr(os, "close", close_and_let_in)
+    with following:
+        assert path.exists()
+        with pytest.raises(JobError), only_one(path):
+            pass
+    assert not path.exists()

@@ -243,10 +243,22 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     assert all(value.isfinite().all() for value in state["model"].values())
 
 
-def test_a_stage_of_other_settings_is_not_gone_on_with(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "said"), [({"rate": 0.1}, r"rate: 0\.001, not 0\.1"), ({"absent": False}, "absent: True, not False")]
+)
+def test_a_stage_of_other_settings_is_not_gone_on_with(
+    data: Path, tmp_path: Path, other: dict[str, Any], said: str
+) -> None:
     nano.stage1(config(data, tmp_path / "out", steps=1))
-    with pytest.raises(JobError, match=r"rate: 0\.001, not 0\.1"):
-        nano.stage1(config(tmp_path / "out" / "pack", tmp_path / "out", steps=1, rate=0.1))
+    with pytest.raises(JobError, match=said):
+        nano.stage1(config(tmp_path / "out" / "pack", tmp_path / "out", steps=1, **other))
+
+
+def test_a_pack_of_other_sets_is_not_learned_from(data: Path, tmp_path: Path) -> None:
+    nano.packed(config(data, tmp_path / "out", steps=1, drawn=2))
+    assert nano.packed(config(data, tmp_path / "out", steps=1, drawn=2)) == tmp_path / "out" / "pack"
+    with pytest.raises(JobError, match="drawn: 2, not 3"):
+        nano.packed(config(data, tmp_path / "out", steps=1, drawn=3))
 
 
 def test_the_command_trains_and_says_where_it_left_the_weights(
