@@ -16,7 +16,7 @@ from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
 _BURNT_SHARE = 0.25  # of the pairs that are composed
-_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.25, 0.2  # of the pairs from afar that are composed
+_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.4, 0.2  # of the pairs from afar that are composed
 _SOLAR_SHARE, _SHIP_SHARE, _CLOUD_SHARE = 0.15, 0.3, 0.12  # of the same; ships where there is water
 _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
 _PLANE_SHARE, _BOAT_SHARE = 0.07, 0.3  # of the composed pairs from near; boats where there is water

@@ -23,6 +23,7 @@ from geomtrs.training.sets import (
     COARSE,
     MASK_ABSENT,
     MASK_PRESENT,
+    MAY_GROW,
     RULE_NUMBERS,
     RULE_TABLES,
     WEIGHTS,
@@ -41,6 +42,7 @@ from geomtrs.training.truth import (
 )
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
+_COMPOSED, _COMPOSED_AFAR = 0.2, 0.4  # of the labelled pairs; single dates always are
 _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
 _RECOLOURED_SHARE = 0.35  # of the pairs
@@ -85,7 +87,7 @@ class PairSampler:
         sample = self._pick(name)
         before, after, still = self._read(sample)
         laid = np.zeros((CROP_PX, CROP_PX), bool)
-        composed = sample.alone or rng.random() < 0.2
+        composed = sample.alone or rng.random() < (_COMPOSED_AFAR if name in MAY_GROW else _COMPOSED)
         if composed:
             laid = compose(name, before, after, lambda lender: self._read(self._pick(lender))[0], self.sets, rng)
         if rng.random() < (0.5 if sample.alone or name == "drawn" else 0.3):
