@@ -86,21 +86,25 @@ def array(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule:
 
 
 def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
-    """Glacier ice or snow within `where`: from plain white to grained and bluish, on slopes lit or not.
+    """Glacier ice or snow within `where`: in lines along its flow, grained, or thin enough for the ground to show.
 
-    At times with dark stripes of rubble along its flow.
+    From grey and bluish to as white as can be, which is how most sensors see it; blue where the sun does not reach.
     """
     u, _ = _turned(rng, bend=60)
-    grain = rough(rng, (8, 32, 128), fall=0.35)
-    if rng.random() < 0.5:
-        bright = rng.uniform(225, 290) * (1 + rng.uniform(0.0, 0.06) * grain)  # most sensors see it as white as can be
+    white, kind = rng.uniform(165, 290), rng.random()
+    if kind < 0.45:
+        lines = sum(ndimage.gaussian_filter1d(rng.standard_normal(2048), s, mode="wrap") * s**0.5 for s in (1, 3, 10))
+        bright = white * (1 + rng.uniform(0.01, 0.12) * np.interp(u % 2048, np.arange(2048), lines))
+    elif kind < 0.7:
+        bright = white * (1 + rng.uniform(0.0, 0.16) * rough(rng, (8, 32, 128), fall=0.35))
     else:
-        bright = rng.uniform(165, 245) * (1 + rng.uniform(0.03, 0.16) * grain)
-    if rng.random() < 0.6:
+        grey = scene.image.mean(-1)
+        bright = white + (grey - (grey[where].mean() if where.any() else 0)) * rng.uniform(0.3, 1.2)
+    if rng.random() < 0.3:
         stripes = np.interp(u % 256, np.arange(256), ndimage.gaussian_filter1d(rng.random(256), 3, mode="wrap"))
         bright = bright * np.where(stripes < np.quantile(stripes, rng.uniform(0.03, 0.25)), rng.uniform(0.4, 0.8), 1)
     picture = bright[..., None] * np.array([rng.uniform(0.8, 1), rng.uniform(0.9, 1), 1])
-    if rng.random() < 0.5:  # slopes that the sun does not reach are blue
+    if rng.random() < 0.5:
         shade = np.clip(rough(rng, (6, 20), fall=0.6) * rng.uniform(0.1, 0.5), 0, 0.6)[..., None]
         picture = picture * (1 - shade * np.array([1, 0.8, 0.5]))
     blend(scene, picture, where, int(rng.integers(1, 4)))
