@@ -25,11 +25,11 @@ from tiling.aoi import read_aoi
 from tiling.errors import GridError, SourceError
 from tiling.ground import (
     antimeridian,
-    aoi_in,
     aoi_px,
     apply_affine,
     compose,
     crs_of,
+    elsewhere,
     footprint_px,
     lonlat,
     lonlat_extent,
@@ -259,14 +259,7 @@ def _touched(
     left, top, right, bottom = window
     inside = area.intersection(shapely.box(left, top, right, bottom))
     if inside.is_empty or inside.area == 0:
-        west, south, east, north = aoi_in(aoi, CRS("EPSG:4326")).bounds
-        ground = window_geobox(reference, Window(left, top, right - left, bottom - top))
-        raise GridError(
-            "AOI",
-            found=f"ground {west:.4f}..{east:.4f} lon {south:.4f}..{north:.4f} lat",
-            wanted=f"ground inside the dates ({lonlat_extent(ground)})",
-            remedy="check the AOI's place and CRS (--aoi-crs); a bbox is W,S,E,N",
-        )
+        raise elsewhere(aoi, window_geobox(reference, Window(left, top, right - left, bottom - top)))
     x0, y0, x1, y1 = inside.bounds
     return (
         max(left, math.floor(x0 + _INSIDE_PX)),
