@@ -247,22 +247,23 @@ def _bands_of_files(
     # Three files are red, green, blue in the order given: the user who lists three has chosen.
     wanted = (1, 2, 3) if rules.bands is None and len(paths) == 3 else rules.bands
     choice = choose_bands(labels, wanted)
-    groups: dict[GeoBox, list[int]] = {}
-    for channel, band in enumerate(choice.bands):
-        groups.setdefault(opened[band - 1].geobox, []).append(channel)
+    singles = [
+        describe_source(files.get(paths[i]), [1], alpha=opened[i].alpha, nodata=rules.nodata, geobox=opened[i].geobox)
+        for i in (band - 1 for band in choice.bands)
+    ]
+    # One source has one grid, one alpha band, one mask or none, one gain.
+    groups: dict[tuple[GeoBox, int | None, bool, float], list[int]] = {}
+    for channel, one in enumerate(singles):
+        groups.setdefault((one.geobox, one.alpha, one.masked, one.gain), []).append(channel)
     sources = []
-    for geobox, channels in groups.items():
-        singles = [
-            describe_source(files.get(paths[index]), [1], alpha=opened[index].alpha, nodata=rules.nodata, geobox=geobox)
-            for index in (choice.bands[channel] - 1 for channel in channels)
-        ]
+    for channels in groups.values():
+        alike = [singles[channel] for channel in channels]
         joined = replace(
-            singles[0],
-            paths=tuple(one.paths[0] for one in singles),
-            bands=(1,) * len(singles),
-            dtype=str(np.result_type(*(one.dtype for one in singles))),
-            nodata=tuple(one.nodata[0] for one in singles),
-            masked=any(one.masked for one in singles),
+            alike[0],
+            paths=tuple(one.paths[0] for one in alike),
+            bands=(1,) * len(alike),
+            dtype=str(np.result_type(*(one.dtype for one in alike))),
+            nodata=tuple(one.nodata[0] for one in alike),
             palette=False,
         )
         sources.append((joined, tuple(channels)))
