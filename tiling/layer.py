@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from tiling.bands import BandLabels, choose_bands
+from tiling.clouds import cloud_name
 from tiling.errors import SourceError
 from tiling.grid import Alignment, align, source_geobox, union_geobox
 from tiling.ground import footprint_px
@@ -33,7 +33,6 @@ from tiling.warp import Kernel, Placement, place, read_placed, source_window
 _SAMPLE_PX = 1 << 20
 _CLEAR_WINDOW_PX = 128
 _CLEAR_WINDOWS = 8  # a side
-_CLOUD_SPEC = re.compile(r"(?P<path>.*?)(?::(?P<band>\d+))?(?:&(?P<bits>0[xX][0-9a-fA-F]+|\d+))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +169,7 @@ def shifted(layer: DateLayer, shift_px: tuple[float, float], grid: GeoBox) -> Da
 
 def open_cloud_mask(spec: str, rules: ReadRules, grid: GeoBox, files: OpenFiles) -> CloudMask:
     """The cloud mask that ``PATH[:BAND][&BITS]`` names: without bits, whatever is not zero is cloud."""
-    match = _CLOUD_SPEC.fullmatch(spec)
-    if match is None:  # the pattern takes any text; this is for the type checker
-        raise ValueError(spec)
-    path, band = match["path"], int(match["band"] or 1)
+    path, band, bits = cloud_name(spec)
     dataset = files.get(path)
     if not 1 <= band <= dataset.count:
         raise SourceError(
@@ -182,7 +178,6 @@ def open_cloud_mask(spec: str, rules: ReadRules, grid: GeoBox, files: OpenFiles)
     geobox = source_geobox(dataset, rules.assume_crs, pixels=rules.pixels)
     source = replace(describe_source(dataset, [band], geobox=geobox), palette=False, gain=1.0)
     source = replace(source, dtype=dataset.dtypes[band - 1])
-    bits = int(match["bits"], 0) if match["bits"] else None
     return CloudMask(Part(source, (0,), place(geobox, grid)), bits)
 
 
