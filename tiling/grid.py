@@ -220,10 +220,14 @@ def ground_resolution_m(geobox: GeoBox) -> tuple[float, float]:
 
 
 def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:
-    """A geobox as JSON: crs (EPSG code, WKT, or null), transform (six numbers, row-major), shape (rows, columns)."""
+    """A geobox as JSON: crs (EPSG code, WKT, or null), transform (six numbers, row-major), shape (rows, columns).
+
+    One that was read back is written as it was.
+    """
     crs = geobox.crs
+    # PROJ names the axes of a CRS with a datum shift in full only after it has read its own WKT.
     return {
-        "crs": None if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else crs.to_wkt(),
+        "crs": None if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else CRS(crs.to_wkt()).to_wkt(),
         "transform": list(geobox.affine)[:6],
         "shape": list(geobox.shape),
     }
