@@ -19,13 +19,13 @@ from functools import cached_property
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from rasterio.windows import Window
 
 from tiling.errors import GridError
+from tiling.grid import geobox_from_dict, geobox_to_dict
 from tiling.ground import aoi_px, elsewhere
 
 
@@ -134,15 +134,12 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON text: the numbers it is made from, and the tiles where an area of interest chose some."""
-        geobox = self.geobox
         rows, cols = self.tile_shape
         chosen = None
         if self.tile_count < rows * cols:
             chosen = [[tile.row, tile.col] for block in self.blocks for tile in block.tiles]
         fields = {
-            "shape": list(self.shape),
-            "transform": list(geobox.affine)[:6],
-            "crs": None if geobox.crs is None else str(geobox.crs),
+            **geobox_to_dict(self.geobox),
             "tile_px": self.tile_px,
             "halo_px": self.halo_px,
             "feather_px": self.feather_px,
@@ -156,10 +153,8 @@ class Plan:
     def from_json(text: str) -> Plan:
         """The plan that `to_json` wrote, equal in every field."""
         fields = json.loads(text)
-        height, width = fields["shape"]
-        geobox = GeoBox((height, width), Affine(*fields["transform"]), fields["crs"])
         empty = Plan(
-            geobox,
+            geobox_from_dict(fields),
             fields["tile_px"],
             fields["halo_px"],
             fields["feather_px"],

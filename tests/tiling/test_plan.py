@@ -11,6 +11,7 @@ from affine import Affine
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry, box, multipolygon
 from rasterio.warp import transform_geom
@@ -112,6 +113,13 @@ def test_equal_numbers_give_equal_plans_with_equal_ids_c4(height: int, width: in
 )
 def test_any_other_number_gives_another_id_c4(changed: Numbers) -> None:
     assert cut(grid(100, 90)).id != cut(grid(100, 90), changed).id
+
+
+def test_a_crs_spelt_otherwise_gives_no_other_id_c4() -> None:
+    frame = grid(100, 90)
+    spelt = GeoBox(frame.shape, frame.affine, CRS("EPSG:32633").to_wkt())
+    assert spelt == frame
+    assert cut(spelt).id == cut(frame).id
 
 
 def test_the_place_on_the_ground_is_part_of_the_id_c4() -> None:
