@@ -32,7 +32,6 @@ from geomtrs.scene import Scene
 from geomtrs.state import JobState, hidden
 from tiling.engine import ModelFactory, TileSource
 from tiling.errors import StoreError
-from tiling.grid import geobox_from_dict, geobox_to_dict
 from tiling.plan import Plan
 from tiling.source import OpenFiles
 from tiling.stack import StackTile
@@ -147,8 +146,7 @@ def model_of(state: JobState, recipe: Recipe, scene: Scene, work: Plan) -> Model
         return recipe
     stack = scene.stack.to_dict()
     # Equal ids, equal features: the tiles, and of what was asked only that which decides how they look.
-    geobox = geobox_from_dict(geobox_to_dict(work.geobox))  # its CRS spelt as in a record
-    same = replace(work, geobox=geobox, token=state.token(stack, leave=_MAY_DIFFER))
+    same = replace(work, token=state.token(stack, leave=_MAY_DIFFER))
     if spec.features is not None:
         return _Recalling(recipe, BlockStore(features_folder(Path(spec.features)), same.id))
     folder = Path(spec.out)

@@ -246,8 +246,8 @@ def _tidy(folder: Path) -> None:
 def _settings(state: JobState) -> EngineSettings:
     run = state.spec.run
     return EngineSettings(
-        workers=run.processes,
-        threads=run.workers,
+        processes=run.processes,
+        blocks_at_once=run.workers,
         batch=state.batch,
         memory_bytes=None if run.memory_bytes is None else left_for_blocks(run.memory_bytes),
         retries=run.retries,

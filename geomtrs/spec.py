@@ -17,6 +17,7 @@ from geomtrs.errors import QueryError
 from geomtrs.events import Listener
 from geomtrs.query import Query, parse_queries
 from geomtrs.signing import Sign, name_of
+from tiling.clouds import cloud_name
 
 if TYPE_CHECKING:
     import xarray
@@ -252,8 +253,7 @@ class JobSpec:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the answer depends on: images, cloud masks, the area of interest."""
-        # A cloud mask may be `path:band&bits`.
-        masks = tuple(re.sub(r"(:\d+)?(&\w+)?$", "", mask) for mask in self.cloud_masks if mask)
+        masks = tuple(cloud_name(mask).path for mask in self.cloud_masks if mask)
         area = (self.aoi,) if self.aoi is not None and not _BOX.fullmatch(self.aoi) else ()
         return (*(file for files in self.images for file in files), *masks, *area)
 

@@ -187,24 +187,12 @@ def on_cluster(
                 sleep(_LOOKED_S)
             future = next(ended)
             block, deaths = under_way.pop(future)
-            if future.cancelled():  # nobody else calls blocks off while they are waited for
-                raise present.lost("no scheduler any more")
-            error = future.exception()
-            if error is None:
-                work: BlockWork = future.result()
-                limit.learn(work.nbytes)
-                outcome: BlockWork | BlockError = work
-            elif isinstance(error, KilledWorker) and deaths < worker.retries:
+            outcome = _outcome(future, block, deaths=deaths, retries=worker.retries, present=present)
+            if outcome is None:
                 send(block, deaths + 1)
                 continue
-            elif isinstance(error, KilledWorker):
-                outcome = failed_block(block, error, attempts=deaths + 1)
-            elif isinstance(error, BlockError):
-                outcome = error
-            elif isinstance(error, NoValidWorkerError):  # of the scheduler's own patience
-                raise present.lost(f"no worker ({error})") from error
-            else:
-                raise error
+            if isinstance(outcome, BlockWork):
+                limit.learn(outcome.nbytes)
             future.release()
             fill()
             yield block, outcome
@@ -213,6 +201,28 @@ def on_cluster(
         # A worker that dies at this moment has stopped, one that just began holds nothing yet; the others were told.
         with suppress(OSError, KeyError):
             client.unregister_worker_plugin(name)  # which stops the blocks at work
+
+
+def _outcome(
+    future: Future[BlockWork], block: Block, *, deaths: int, retries: int, present: _Presence
+) -> BlockWork | BlockError | None:
+    """What came of a block that ended; None where its worker died and the block may be tried again.
+
+    Raises as `on_cluster` does.
+    """
+    if future.cancelled():  # nobody else calls blocks off while they are waited for
+        raise present.lost("no scheduler any more")
+    error = future.exception()
+    if error is None:
+        work: BlockWork = future.result()
+        return work
+    if isinstance(error, KilledWorker):
+        return None if deaths < retries else failed_block(block, error, attempts=deaths + 1)
+    if isinstance(error, BlockError):
+        return error
+    if isinstance(error, NoValidWorkerError):  # of the scheduler's own patience
+        raise present.lost(f"no worker ({error})") from error
+    raise error
 
 
 class _BlockPlugin(WorkerPlugin):

@@ -54,19 +54,19 @@ _PARTS = ("read", "model", "blend", "write")
 class EngineSettings:
     """How a run goes; nothing here changes a byte of the answer, except `batch` within the model's own rounding.
 
-    workers       worker processes of the local cluster; None for one a GPU, without GPUs for threads of this process
-    gpus          what CUDA calls the GPUs of this machine, where there are several: a worker process sees one
-    threads       blocks at work at once in each process: one at the model, the others reading or saving
-    batch         tiles the model is given at once, at most
-    memory_bytes  budget of the blocks at work, all processes together: fewer are at work where it does not suffice
-    retries       further attempts at a block that raised
-    keep_going    a block that failed for good is recorded, and the run goes on
-    scheduler     address of a running Dask cluster
+    processes       of the local cluster; None for one a GPU, without GPUs for threads of this process
+    gpus            what CUDA calls the GPUs of this machine, where there are several: a worker process sees one
+    blocks_at_once  in each process: one at the model, the others reading or saving
+    batch           tiles the model is given at once, at most
+    memory_bytes    budget of the blocks at work, all processes together: fewer are at work where it does not suffice
+    retries         further attempts at a block that raised
+    keep_going      a block that failed for good is recorded, and the run goes on
+    scheduler       address of a running Dask cluster
     """
 
-    workers: int | None = None
+    processes: int | None = None
     gpus: tuple[str, ...] = ()
-    threads: int = 2
+    blocks_at_once: int = 2
     batch: int = 1
     memory_bytes: int | None = None
     retries: int = 2
@@ -198,7 +198,7 @@ def _workers(
     worker: BlockWorker, blocks: int, settings: EngineSettings, client: Client | None, notify: Callable[[Event], None]
 ) -> Iterator[Answers]:
     """What answers blocks: this thread for a few of them, else Dask; ended when the context is left."""
-    alone = client is None and settings.scheduler is None and settings.workers is None
+    alone = client is None and settings.scheduler is None and settings.processes is None
     if alone and blocks <= _IN_PROCESS_BLOCKS:
         # Left to itself GDAL caches 5 % of the machine's memory.
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
@@ -212,8 +212,8 @@ def _workers(
     with connected(
         client,
         scheduler=settings.scheduler,
-        processes=settings.workers or len(settings.gpus) or None,
-        threads=settings.threads,
+        processes=settings.processes or len(settings.gpus) or None,
+        threads=settings.blocks_at_once,
         gpus=settings.gpus,
     ) as found:
         yield lambda todo: on_cluster(found, worker, todo, memory_bytes=settings.memory_bytes, on_waiting=waiting)

@@ -25,11 +25,11 @@ from tiling.aoi import read_aoi
 from tiling.errors import GridError, SourceError
 from tiling.ground import (
     antimeridian,
-    aoi_in,
     aoi_px,
     apply_affine,
     compose,
     crs_of,
+    elsewhere,
     footprint_px,
     lonlat,
     lonlat_extent,
@@ -220,10 +220,14 @@ def ground_resolution_m(geobox: GeoBox) -> tuple[float, float]:
 
 
 def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:
-    """A geobox as JSON: crs (EPSG code, WKT, or null), transform (six numbers, row-major), shape (rows, columns)."""
+    """A geobox as JSON: crs (EPSG code, WKT, or null), transform (six numbers, row-major), shape (rows, columns).
+
+    One that was read back is written as it was.
+    """
     crs = geobox.crs
+    # PROJ names the axes of a CRS with a datum shift in full only after it has read its own WKT.
     return {
-        "crs": None if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else crs.to_wkt(),
+        "crs": None if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else CRS(crs.to_wkt()).to_wkt(),
         "transform": list(geobox.affine)[:6],
         "shape": list(geobox.shape),
     }
@@ -259,14 +263,7 @@ def _touched(
     left, top, right, bottom = window
     inside = area.intersection(shapely.box(left, top, right, bottom))
     if inside.is_empty or inside.area == 0:
-        west, south, east, north = aoi_in(aoi, CRS("EPSG:4326")).bounds
-        ground = window_geobox(reference, Window(left, top, right - left, bottom - top))
-        raise GridError(
-            "AOI",
-            found=f"ground {west:.4f}..{east:.4f} lon {south:.4f}..{north:.4f} lat",
-            wanted=f"ground inside the dates ({lonlat_extent(ground)})",
-            remedy="check the AOI's place and CRS (--aoi-crs); a bbox is W,S,E,N",
-        )
+        raise elsewhere(aoi, window_geobox(reference, Window(left, top, right - left, bottom - top)))
     x0, y0, x1, y1 = inside.bounds
     return (
         max(left, math.floor(x0 + _INSIDE_PX)),

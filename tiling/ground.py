@@ -144,6 +144,17 @@ def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
     return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), crs)
 
 
+def elsewhere(aoi: Geometry, geobox: GeoBox) -> GridError:
+    """The error for an AOI that touches none of a grid."""
+    west, south, east, north = aoi_in(aoi, CRS("EPSG:4326")).bounds
+    return GridError(
+        "AOI",
+        found=f"ground {west:.4f}..{east:.4f} lon {south:.4f}..{north:.4f} lat",
+        wanted=f"ground inside the dates ({lonlat_extent(geobox)})",
+        remedy="check the AOI's place and CRS (--aoi-crs); a bbox is W,S,E,N",
+    )
+
+
 def antimeridian(name: object, geobox: GeoBox) -> GridError:
     """The error for a raster in degrees that crosses 180°, with the gdalwarp line that mends it."""
     lon, lat = lonlat(geobox, np.array([geobox.width / 2]), np.array([geobox.height / 2]))

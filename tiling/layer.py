@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from tiling.bands import BandLabels, choose_bands
+from tiling.clouds import cloud_name
 from tiling.errors import SourceError
 from tiling.grid import Alignment, align, source_geobox, union_geobox
 from tiling.ground import footprint_px
@@ -33,7 +33,6 @@ from tiling.warp import Kernel, Placement, place, read_placed, source_window
 _SAMPLE_PX = 1 << 20
 _CLEAR_WINDOW_PX = 128
 _CLEAR_WINDOWS = 8  # a side
-_CLOUD_SPEC = re.compile(r"(?P<path>.*?)(?::(?P<band>\d+))?(?:&(?P<bits>0[xX][0-9a-fA-F]+|\d+))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +169,7 @@ def shifted(layer: DateLayer, shift_px: tuple[float, float], grid: GeoBox) -> Da
 
 def open_cloud_mask(spec: str, rules: ReadRules, grid: GeoBox, files: OpenFiles) -> CloudMask:
     """The cloud mask that ``PATH[:BAND][&BITS]`` names: without bits, whatever is not zero is cloud."""
-    match = _CLOUD_SPEC.fullmatch(spec)
-    if match is None:  # the pattern takes any text; this is for the type checker
-        raise ValueError(spec)
-    path, band = match["path"], int(match["band"] or 1)
+    path, band, bits = cloud_name(spec)
     dataset = files.get(path)
     if not 1 <= band <= dataset.count:
         raise SourceError(
@@ -182,7 +178,6 @@ def open_cloud_mask(spec: str, rules: ReadRules, grid: GeoBox, files: OpenFiles)
     geobox = source_geobox(dataset, rules.assume_crs, pixels=rules.pixels)
     source = replace(describe_source(dataset, [band], geobox=geobox), palette=False, gain=1.0)
     source = replace(source, dtype=dataset.dtypes[band - 1])
-    bits = int(match["bits"], 0) if match["bits"] else None
     return CloudMask(Part(source, (0,), place(geobox, grid)), bits)
 
 
@@ -247,22 +242,23 @@ def _bands_of_files(
     # Three files are red, green, blue in the order given: the user who lists three has chosen.
     wanted = (1, 2, 3) if rules.bands is None and len(paths) == 3 else rules.bands
     choice = choose_bands(labels, wanted)
-    groups: dict[GeoBox, list[int]] = {}
-    for channel, band in enumerate(choice.bands):
-        groups.setdefault(opened[band - 1].geobox, []).append(channel)
+    singles = [
+        describe_source(files.get(paths[i]), [1], alpha=opened[i].alpha, nodata=rules.nodata, geobox=opened[i].geobox)
+        for i in (band - 1 for band in choice.bands)
+    ]
+    # One source has one grid, one alpha band, one mask or none, one gain.
+    groups: dict[tuple[GeoBox, int | None, bool, float], list[int]] = {}
+    for channel, one in enumerate(singles):
+        groups.setdefault((one.geobox, one.alpha, one.masked, one.gain), []).append(channel)
     sources = []
-    for geobox, channels in groups.items():
-        singles = [
-            describe_source(files.get(paths[index]), [1], alpha=opened[index].alpha, nodata=rules.nodata, geobox=geobox)
-            for index in (choice.bands[channel] - 1 for channel in channels)
-        ]
+    for channels in groups.values():
+        alike = [singles[channel] for channel in channels]
         joined = replace(
-            singles[0],
-            paths=tuple(one.paths[0] for one in singles),
-            bands=(1,) * len(singles),
-            dtype=str(np.result_type(*(one.dtype for one in singles))),
-            nodata=tuple(one.nodata[0] for one in singles),
-            masked=any(one.masked for one in singles),
+            alike[0],
+            paths=tuple(one.paths[0] for one in alike),
+            bands=(1,) * len(alike),
+            dtype=str(np.result_type(*(one.dtype for one in alike))),
+            nodata=tuple(one.nodata[0] for one in alike),
             palette=False,
         )
         sources.append((joined, tuple(channels)))

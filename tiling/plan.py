@@ -19,14 +19,14 @@ from functools import cached_property
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
-from pyproj import Transformer
 from rasterio.windows import Window
 
 from tiling.errors import GridError
+from tiling.grid import geobox_from_dict, geobox_to_dict
+from tiling.ground import aoi_px, elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +134,12 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON text: the numbers it is made from, and the tiles where an area of interest chose some."""
-        geobox = self.geobox
         rows, cols = self.tile_shape
         chosen = None
         if self.tile_count < rows * cols:
             chosen = [[tile.row, tile.col] for block in self.blocks for tile in block.tiles]
         fields = {
-            "shape": list(self.shape),
-            "transform": list(geobox.affine)[:6],
-            "crs": None if geobox.crs is None else str(geobox.crs),
+            **geobox_to_dict(self.geobox),
             "tile_px": self.tile_px,
             "halo_px": self.halo_px,
             "feather_px": self.feather_px,
@@ -156,10 +153,8 @@ class Plan:
     def from_json(text: str) -> Plan:
         """The plan that `to_json` wrote, equal in every field."""
         fields = json.loads(text)
-        height, width = fields["shape"]
-        geobox = GeoBox((height, width), Affine(*fields["transform"]), fields["crs"])
         empty = Plan(
-            geobox,
+            geobox_from_dict(fields),
             fields["tile_px"],
             fields["halo_px"],
             fields["feather_px"],
@@ -192,9 +187,9 @@ def plan(
     halo_px      context around a tile's answer, dropped afterwards: at least the receptive field of a local filter
     feather_px   half the width of the band, centred on a core's border, where neighbours are cross-faded; 0 for none
     block_tiles  side of a block, in tiles
-    aoi          area of interest in any CRS, in pixels where the grid has none; one pixel of doubt is kept around it
+    aoi          area of interest in any CRS; one pixel of doubt is kept around it
 
-    Raises GridError when the numbers leave no room for a core.
+    Raises GridError when the numbers leave no room for a core, or the area of interest touches no tile.
     """
     _check(tile_px, halo_px, feather_px, block_tiles)
     empty = Plan(geobox, tile_px, halo_px, feather_px, block_tiles, token, blocks=())
@@ -301,20 +296,14 @@ def _union(windows: Iterable[Window]) -> Window:
 
 def _touching(empty: Plan, aoi: Geometry) -> NDArray[np.bool_]:
     """(tile rows, tile columns), True where a tile's core, one pixel wider, touches the area of interest."""
-    geobox, shape = empty.geobox, aoi.geom
-    if geobox.crs is not None and aoi.crs is not None and aoi.crs != geobox.crs:
-        to_grid = Transformer.from_crs(aoi.crs.proj, geobox.crs.proj, always_xy=True)
-        # A straight edge in one CRS is a curve in the other: 256 pieces across keep it within the pixel of doubt.
-        left, bottom, right, top = shape.bounds
-        pieces = shapely.segmentize(shape, max(right - left, top - bottom, 1e-9) / 256)
-        shape = shapely.transform(pieces, lambda xy: np.stack(to_grid.transform(xy[:, 0], xy[:, 1]), axis=1))
-    a, b, c, d, e, f = tuple(~geobox.affine)[:6]
-    shape = shapely.transform(shape, lambda xy: xy @ np.array([[a, d], [b, e]]) + (c, f))
+    area = aoi_px(empty.geobox, aoi)
     rows, cols = empty.tile_shape
     row0, col0 = np.arange(rows)[:, None] * empty.core_px, np.arange(cols)[None, :] * empty.core_px
     row1 = np.minimum(row0 + empty.core_px, empty.shape[0])
     col1 = np.minimum(col0 + empty.core_px, empty.shape[1])
     boxes = shapely.box(col0 - 1, row0 - 1, col1 + 1, row1 + 1)
-    shapely.prepare(shape)
-    touches: NDArray[np.bool_] = shapely.intersects(shape, boxes)
+    shapely.prepare(area)
+    touches: NDArray[np.bool_] = shapely.intersects(area, boxes)
+    if not touches.any():
+        raise elsewhere(aoi, empty.geobox)
     return touches

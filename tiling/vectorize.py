@@ -20,10 +20,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 from scipy import ndimage, sparse
 
+from tiling.blend import SCALE
 from tiling.rings import Corners, corners, join_corners, outlines
-
-PROBABILITY_SCALE = 250
-"""A stored probability of 250 is 1.0; above lies "not observed"."""
 
 
 class AnsweredWindow(Protocol):
@@ -66,8 +64,8 @@ def polygons(parts: Iterable[AnsweredWindow], geobox: GeoBox, *, threshold: int)
 
     An empty mask gives an empty result of the same fields. Raises ValueError for a threshold out of range.
     """
-    if not 0 <= threshold <= PROBABILITY_SCALE:
-        raise ValueError(f"threshold {threshold}; wanted a stored probability, 0 to {PROBABILITY_SCALE}")
+    if not 0 <= threshold <= SCALE:
+        raise ValueError(f"threshold {threshold}; wanted a stored probability, 0 to {SCALE}")
     pieces, seams = _Pieces(), _Seams((geobox.height, geobox.width))
     for part in parts:
         _add_window(part, threshold, pieces, seams)
@@ -166,7 +164,7 @@ def _add_window(part: AnsweredWindow, threshold: int, pieces: _Pieces, seams: _S
     """Labels one window; its pieces take the numbers after those before it."""
     top, left = int(part.window.row_off), int(part.window.col_off)
     probability = part.probability
-    blind = probability > PROBABILITY_SCALE
+    blind = probability > SCALE
     labels, count = ndimage.label((probability >= threshold) & ~blind, output=np.int32)
     seams.add(part.window, labels, pieces.count, blind)
     if not count:
@@ -232,8 +230,8 @@ def _summed(table: NDArray[np.void], region: NDArray[np.int64], geometry: NDArra
     return Polygons(
         geometry=geometry[by_first],
         area_px=area[by_first],
-        prob_mean=(np.add.reduceat(sorted_table["total"], start) / area / PROBABILITY_SCALE)[by_first],
-        prob_max=np.maximum.reduceat(sorted_table["highest"], start)[by_first] / PROBABILITY_SCALE,
+        prob_mean=(np.add.reduceat(sorted_table["total"], start) / area / SCALE)[by_first],
+        prob_max=np.maximum.reduceat(sorted_table["highest"], start)[by_first] / SCALE,
         exist_p=np.maximum.reduceat(sorted_table["exist_p"], start)[by_first],
         edge=np.logical_or.reduceat(sorted_table["edge"], start)[by_first],
     )

@@ -10,7 +10,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from geomtrs.grammar import Limit, Place, ScenePart
-from tiling.ground import apply_affine
+from geomtrs.outputs.shape import moved
+from tiling.ground import aoi_px, apply_affine
 
 
 def kept(
@@ -18,9 +19,9 @@ def kept(
 ) -> NDArray[np.bool_]:
     """(N,) which rows of a table (`vector.table`) the words leave: by place and limits, of those by rank.
 
-    Places are told by a polygon's representative point: compass points against the bounds of the AOI, or of the grid,
-    in its CRS; "upper", "left" and the middle against the picture, as it lies in the file. Without a CRS north is up,
-    and ranks go by pixels; limits need a CRS (`open_scene` refuses them without).
+    Places are told by a polygon's representative point: compass points against the bounds of the grid, or of the AOI on
+    it, in its CRS; "upper", "left" and the middle against the picture, as it lies in the file. Without a CRS north is
+    up, and ranks go by pixels; limits need a CRS (`open_scene` refuses them without).
     """
     keep = np.ones(len(frame), bool)
     if part.place is not None:
@@ -53,9 +54,12 @@ def _there(geometry: NDArray[np.object_], place: Place, geobox: GeoBox, aoi: Geo
     if geobox.crs is None:
         northern, eastern = 1 - down, across
     else:
-        bounds = aoi.to_crs(geobox.crs).boundingbox if aoi is not None else geobox.boundingbox
-        northern = (y - bounds.bottom) / (bounds.top - bounds.bottom)
-        eastern = (x - bounds.left) / (bounds.right - bounds.left)
+        area = geobox.extent.geom
+        if aoi is not None:
+            area = area.intersection(moved(aoi_px(geobox, aoi), geobox.affine))
+        left, bottom, right, top = area.bounds
+        northern = (y - bottom) / (top - bottom)
+        eastern = (x - left) / (right - left)
     share = {"north": northern, "south": 1 - northern, "upper": 1 - down, "lower": down,
              "east": eastern, "west": 1 - eastern, "left": 1 - across, "right": across}  # fmt: skip
     there = np.ones(len(points), bool)

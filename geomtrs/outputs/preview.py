@@ -34,9 +34,9 @@ from geomtrs.outputs.furniture import (
 from geomtrs.outputs.lettering import draw_words, font_of, wrap
 from geomtrs.outputs.look import Look
 from geomtrs.outputs.publish import publish
-from geomtrs.outputs.raster import FULL, UNOBSERVED
 from geomtrs.outputs.style import ANSWER_COLOUR
 from geomtrs.outputs.tones import Tones
+from tiling.blend import SCALE, UNOBSERVED
 
 WIDTH, MARGIN, GAP = 1600, 24, 14
 LABEL_H, FOOT_H = 34, 60
@@ -189,7 +189,7 @@ def _probability_panel(look: Look, size: tuple[int, int]) -> Image.Image:
     """White where the model is sure of no, the answer's colour where it is sure of yes."""
     shape = size[1], size[0]
     observed = look.probability != UNOBSERVED
-    share = largest_at(np.where(observed, look.probability, 0), shape)[..., None] / np.float32(FULL)
+    share = largest_at(np.where(observed, look.probability, 0), shape)[..., None] / np.float32(SCALE)
     shade = np.rint(245 + (np.array(ANSWER_COLOUR, np.float32) - 245) * share).astype(np.uint8)
     return Image.fromarray(hatch(shade, ~largest_at(observed, shape)))
 

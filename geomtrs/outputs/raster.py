@@ -24,6 +24,7 @@ from rasterio.windows import Window
 from geomtrs.outputs.publish import publish
 from geomtrs.outputs.style import ANSWER_COLOUR, mask_qml, probability_qml
 from geomtrs.outputs.vector import measure
+from tiling.blend import SCALE, UNOBSERVED
 from tiling.grid import window_geobox
 from tiling.ground import apply_affine
 from tiling.mosaic import RasterSpec, coverage_windows, windows, write_cog
@@ -31,8 +32,6 @@ from tiling.plan import Plan
 from tiling.stack import CLOUD, FAILED, HOLE_AT_DATE, OBSERVED, OUTSIDE_AOI
 from tiling.store import BlockStore
 
-FULL = 250  # stored value of probability 1
-UNOBSERVED = 255
 PIECE_PX = 2048
 # Ground areas are summed over at most so many cells a side: pixels of one cell are taken to be of one size.
 CELLS_PER_SIDE = 64
@@ -73,7 +72,7 @@ def stem(kind: str, *, slug: str | None = None, span: str | None = None) -> str:
 def stored_threshold(threshold: float) -> int:
     """The least stored value (0..250) whose probability is at least `threshold` (0..1]; never 0."""
     # 0.3 * 250 is 75.00000000000001 or 74.99999999999999 by the way it was computed; neither may move the threshold.
-    return max(1, math.ceil(threshold * FULL - 1e-6))
+    return max(1, math.ceil(threshold * SCALE - 1e-6))
 
 
 def write_answer(
@@ -101,7 +100,7 @@ def write_answer(
     mask = folder / f"{stem('mask', slug=slug, span=span)}.tif"
     tags = {"GEOMTRS_QUERY": sentence, "GEOMTRS_PLAN": plan.id}
     spec = RasterSpec(
-        dtype="uint8", nodata=UNOBSERVED, description=sentence, scale=1 / FULL, resampling="average", tags=tags
+        dtype="uint8", nodata=UNOBSERVED, description=sentence, scale=1 / SCALE, resampling="average", tags=tags
     )
     parts = ((answer.window, answer.probability) for answer in windows(store, plan, query))
     with may_lack_place():
@@ -133,7 +132,7 @@ def write_mask(
         description=sentence,
         colormap=_MASK_COLOURS,
         resampling="mode",
-        tags={**(tags or {}), "GEOMTRS_THRESHOLD": f"{threshold / FULL:g}"},
+        tags={**(tags or {}), "GEOMTRS_THRESHOLD": f"{threshold / SCALE:g}"},
     )
     with may_lack_place(), rasterio.open(probability) as raster:
         parts = _masked(raster, threshold)

@@ -18,8 +18,8 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import mapping
 
 from geomtrs.outputs.publish import json_bytes, publish
-from geomtrs.outputs.raster import FULL, UNOBSERVED
 from geomtrs.outputs.record import Output, crs_name
+from tiling.blend import SCALE, UNOBSERVED
 from tiling.grid import ground_resolution_m
 from tiling.ground import apply_affine, boundary_px, lonlat
 
@@ -201,7 +201,7 @@ def _band(output: Output, geobox: GeoBox) -> dict[str, Any]:
     if output.role != "coverage":
         band["nodata"] = UNOBSERVED
     if output.role == "probability":
-        band |= {"raster:scale": 1 / FULL, "raster:offset": 0}
+        band |= {"raster:scale": 1 / SCALE, "raster:offset": 0}
     if geobox.crs is not None:
         band["raster:spatial_resolution"] = round(sum(ground_resolution_m(geobox)) / 2, 6)
     return band

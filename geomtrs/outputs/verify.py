@@ -18,7 +18,8 @@ from rasterio.errors import RasterioError
 
 from geomtrs.inputs import InputFile, changes, fingerprint
 from geomtrs.outputs import checksums, record, stac
-from geomtrs.outputs.raster import FULL, UNOBSERVED, may_lack_place, pieces
+from geomtrs.outputs.raster import may_lack_place, pieces
+from tiling.blend import SCALE, UNOBSERVED
 from tiling.errors import OutputError
 from tiling.stack import OBSERVED
 
@@ -114,7 +115,7 @@ def _values(raster: rasterio.DatasetReader, role: str, coverage: Path) -> str | 
     """What is wrong with the values of a raster, read piece by piece."""
     if role == "coverage":
         return None
-    highest = 1 if role == "mask" else FULL
+    highest = 1 if role == "mask" else SCALE
     for window in pieces(raster.height, raster.width):
         values = raster.read(1, window=window)
         if ((values > highest) & (values != UNOBSERVED)).any():

@@ -17,7 +17,7 @@ def main(folder: Path) -> None:
     """Exits with 130 when it is interrupted, as the command line does."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where the tests were started in the background
     source, made = strip(BLOCKS)
-    settings = EngineSettings(workers=2, threads=1, retries=5)
+    settings = EngineSettings(processes=2, blocks_at_once=1, retries=5)
     try:
         run(made, source, dawdling, BlockStore(folder, made.id), settings=settings)
     except KeyboardInterrupt:

@@ -48,7 +48,7 @@ def scheduler(folder: Path) -> Iterator[tuple[str, Process]]:
     told = folder / "scheduler.json"
     where = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(told))
     with dask_process("scheduler", *where) as process:
-        while not told.exists():
+        while not (told.exists() and told.stat().st_size):  # it is there before it is written
             time.sleep(0.05)
         yield json.loads(told.read_text("utf-8"))["address"], process
 

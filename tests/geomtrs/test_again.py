@@ -92,6 +92,15 @@ def test_the_answer_is_that_of_a_full_run_but_for_the_rounding(
     assert (further.folder / "coverage.tif").read_bytes() == (whole.folder / "coverage.tif").read_bytes()
 
 
+def test_features_of_images_whose_crs_has_a_datum_shift_are_found_again(pair: tuple[str, str], tmp_path: Path) -> None:
+    images = [shutil.copy(path, tmp_path) for path in pair]
+    for path in images:
+        with rasterio.open(path, "r+") as raster:
+            raster.crs = "+proj=utm +zone=33 +ellps=intl +towgs84=-87,-98,-121"
+    kept = geomtrs.detect(*images, query=FIRST, out=tmp_path / "out", **KEEP)
+    assert verify(kept.ask(FURTHER).folder) == []
+
+
 def test_keeping_features_changes_no_byte_of_the_answer(
     pair: tuple[str, str], first: ChangeResult, tmp_path: Path
 ) -> None:

@@ -100,6 +100,13 @@ def test_an_area_of_interest_crops_and_clips(pair: Pair, tmp_path: Path) -> None
     assert result.polygons["area_m2"].sum() < 30 * 30 * 4
 
 
+def test_an_area_of_interest_of_the_whole_world_leaves_nothing_out_c12(pair: Pair, tmp_path: Path) -> None:
+    ask(*pair, query=NEW, out=tmp_path / "out")
+    ask(*pair, query=NEW, out=tmp_path / "world", aoi="-180,-90,180,90")
+    assert (read(tmp_path / "world" / "mask.tif") == read(tmp_path / "out" / "mask.tif")).all()
+    assert (read(tmp_path / "world" / "mask.tif")[APPEARED] == 1).any()
+
+
 def test_one_image_is_asked_wrongly(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="two or more"):
         ask(pair[0], query=NEW, out=tmp_path / "out")

@@ -119,6 +119,15 @@ def test_the_middle_is_that_of_the_area_of_interest_b8(tmp_path: Path) -> None:
     assert list(result.polygons.area_m2.round(-3)) == [3000]
 
 
+def test_an_area_of_the_whole_world_does_not_move_the_middle_b8(
+    all_of_it: tuple[tuple[str, str], geopandas.GeoDataFrame], tmp_path: Path
+) -> None:
+    images, found = all_of_it
+    north = ask(*images, query="the things that appeared in the north", out=tmp_path / "out", aoi="-180,-90,180,90")
+    y = shapely.get_y(found.geometry.representative_point())
+    assert sorted(north.polygons.area_m2) == sorted(found.area_m2[y > MIDDLE[1]])
+
+
 def test_scope_tile_asks_the_whole_sentence(
     all_of_it: tuple[tuple[str, str], geopandas.GeoDataFrame], tmp_path: Path
 ) -> None:

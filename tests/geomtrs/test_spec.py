@@ -102,6 +102,11 @@ def test_how_it_runs_is_no_difference() -> None:
     assert spec.differences(spec.running(RunSettings(workers=3, retries=0))) == ()
 
 
+def test_the_file_of_a_cloud_mask_is_the_one_that_is_opened_a21() -> None:
+    masks = ["fog&haze", "q.tif:4&0x28"]
+    assert [Path(path).name for path in told(cloud_masks=masks).files[2:]] == ["fog&haze", "q.tif"]
+
+
 def test_a_bbox_is_no_file() -> None:
     assert told(aoi="-10.5,46,11,46.5").aoi == "-10.5,46,11,46.5"
     assert told(aoi="area.gpkg").aoi == str(Path.cwd() / "area.gpkg")

@@ -38,7 +38,7 @@ from tiling.plan import Plan, plan
 from tiling.stack import CLOUD, FAILED, HOLE_AT_DATE, OBSERVED
 from tiling.store import BlockStore
 
-THREADS = EngineSettings(threads=3, batch=4)
+THREADS = EngineSettings(blocks_at_once=3, batch=4)
 
 
 def cut(source: ArraySource) -> Plan:
@@ -128,14 +128,14 @@ def mask_bytes(folder: Path, settings: EngineSettings) -> bytes:
 
 
 def test_the_number_of_threads_changes_no_byte_of_the_mask_c9(tmp_path: Path) -> None:
-    made = {mask_bytes(tmp_path / str(n), EngineSettings(threads=n, batch=4)) for n in (1, 3)}
+    made = {mask_bytes(tmp_path / str(n), EngineSettings(blocks_at_once=n, batch=4)) for n in (1, 3)}
     assert len(made) == 1
 
 
 @pytest.mark.slow
 def test_the_number_of_worker_processes_changes_no_byte_of_the_mask_c9(tmp_path: Path) -> None:
     carried_by_value()
-    settings = [EngineSettings(threads=1, batch=4), *(EngineSettings(workers=n, threads=1, batch=4) for n in (1, 2))]
+    settings = [EngineSettings(processes=n, blocks_at_once=1, batch=4) for n in (None, 1, 2)]
     assert len({mask_bytes(tmp_path / str(index), s) for index, s in enumerate(settings)}) == 1
 
 

@@ -176,6 +176,12 @@ def test_a_geobox_survives_json_bit_for_bit(crs: str) -> None:
     assert geobox_from_dict(json.loads(json.dumps(geobox_to_dict(geobox)))) == geobox
 
 
+def test_a_geobox_with_a_datum_shift_is_spelt_alike_after_it_was_read_back() -> None:
+    geobox = GeoBox((3, 7), Affine(10, 0, 0, 0, -10, 0), "+proj=utm +zone=33 +ellps=intl +towgs84=1,2,3,4,5,6,7")
+    told = geobox_to_dict(geobox)
+    assert geobox_to_dict(geobox_from_dict(told)) == told
+
+
 def test_a_raster_without_crs_is_refused_unless_one_is_assumed(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
     """A9."""
     path = write_raster("bare.tif", scene_pixels, crs=None)

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry, box, multipolygon
 from rasterio.warp import transform_geom
@@ -17,6 +19,7 @@ from rasterio.windows import Window
 
 from tiling.errors import GridError
 from tiling.plan import Plan, grow, overlap, plan, within
+from tiling.stack import OBSERVED, Stack
 
 
 def grid(height: int, width: int) -> GeoBox:
@@ -112,6 +115,13 @@ def test_any_other_number_gives_another_id_c4(changed: Numbers) -> None:
     assert cut(grid(100, 90)).id != cut(grid(100, 90), changed).id
 
 
+def test_a_crs_spelt_otherwise_gives_no_other_id_c4() -> None:
+    frame = grid(100, 90)
+    spelt = GeoBox(frame.shape, frame.affine, CRS("EPSG:32633").to_wkt())
+    assert spelt == frame
+    assert cut(spelt).id == cut(frame).id
+
+
 def test_the_place_on_the_ground_is_part_of_the_id_c4() -> None:
     assert cut(grid(100, 90)).id != cut(grid(100, 90).translate_pix(1, 0)).id
 
@@ -160,6 +170,44 @@ def test_an_area_of_interest_in_longitude_and_latitude_chooses_the_same_tiles_c1
     frame = grid(300, 200)
     lonlat = Geometry(transform_geom("EPSG:32633", "EPSG:4326", islands().json), "EPSG:4326")
     assert cut(frame, aoi=lonlat).blocks == cut(frame, aoi=islands()).blocks
+
+
+@given(
+    lon=st.floats(16.25, 16.4),
+    lat=st.floats(46.0, 46.1),
+    half=st.floats(-4.5, 2.3).map(lambda power: 10**power),  # in degrees: a pixel to the whole world
+    flat=st.floats(0.05, 1),
+)
+@example(lon=0, lat=0, half=180, flat=0.5)
+def test_the_plan_holds_the_tiles_whose_pixels_the_area_touches_be_it_tiny_or_the_world_c12(
+    lon: float, lat: float, half: float, flat: float
+) -> None:
+    frame, doubt = grid(300, 200), 3
+    west, east = max(-180, lon - half), min(180, lon + half)
+    aoi = box(west, max(-90, lat - half * flat), east, min(90, lat + half * flat), "EPSG:4326")
+    touched, around = inside(frame, aoi), inside(frame.pad(doubt), aoi)
+    try:
+        planned = {(tile.row, tile.col) for block in cut(frame, aoi=aoi).blocks for tile in block.tiles}
+    except GridError:
+        planned = set()
+    for tile in (tile for block in cut(frame).blocks for tile in block.tiles):
+        rows, cols = tile.core.toslices()
+        if (tile.row, tile.col) in planned:
+            assert around[rows.start : rows.stop + 2 * doubt, cols.start : cols.stop + 2 * doubt].any()
+        else:
+            assert not touched[rows, cols].any()
+
+
+def inside(frame: GeoBox, aoi: Geometry) -> NDArray[np.bool_]:
+    """Which pixels of a grid a stack takes to be in the area of interest."""
+    height, width = frame.shape
+    return np.asarray(Stack(frame, (), aoi=aoi).read(Window(0, 0, width, height)).coverage == OBSERVED)
+
+
+def test_an_area_that_touches_no_tile_is_refused_c12() -> None:
+    frame = grid(300, 200)
+    with pytest.raises(GridError, match="AOI: found ground 11"):
+        cut(frame, aoi=box(11, 46, 12, 47, "EPSG:4326"))
 
 
 def test_a_block_outside_the_plan_still_has_its_place() -> None:

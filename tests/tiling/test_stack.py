@@ -514,6 +514,42 @@ def test_one_band_a_file_is_one_date(write_raster: WriteRaster, scene_pixels: Pi
     assert np.array_equal(tile.pixels[0][:, 10:], scene_pixels[:, 10:])
 
 
+@pytest.mark.parametrize("order", ["rgb", "grb", "bgr"])
+@pytest.mark.parametrize("kind", ["alpha", "mask"])
+def test_what_one_band_file_says_of_its_holes_is_read_from_it_alone(
+    write_raster: WriteRaster, scene_pixels: Pixels, kind: str, order: str
+) -> None:
+    """Red alone carries transparency; wherever it is named, its holes are those of the date."""
+    there = np.ones((64, 96), bool)
+    there[7, 9] = False
+    files = {name: write_raster(f"{name}.tif", plane[None]) for name, plane in zip("rgb", scene_pixels, strict=True)}
+    if kind == "alpha":
+        planes = np.stack([scene_pixels[0], np.where(there, 255, 0).astype(np.uint8)])
+        files["r"] = write_raster("r.tif", planes, alpha="yes")
+    else:
+        files["r"] = write_raster("r.tif", scene_pixels[:1], mask=there)
+    tile = whole(open_stack([[files[name] for name in order]]))
+    shown = np.stack([scene_pixels["rgb".index(name)] for name in order])
+    assert np.argwhere(tile.coverage != OBSERVED).tolist() == [[7, 9]]
+    assert np.array_equal(tile.pixels[0][:, there], shown[:, there])
+
+
+def test_a_mask_beside_one_band_file_makes_no_holes_of_the_zeros_of_others(
+    write_raster: WriteRaster, scene_pixels: Pixels
+) -> None:
+    scene_pixels[1, 4, 4] = 0
+    files = [write_raster("r.tif", scene_pixels[:1], mask=np.ones((64, 96), bool))]
+    files += [write_raster(f"{i}.tif", scene_pixels[i : i + 1], nodata=0) for i in (1, 2)]
+    assert (whole(open_stack([files])).coverage == OBSERVED).all()
+
+
+def test_four_bits_beside_eight_are_brightened_alone(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
+    files = [write_raster("r.tif", scene_pixels[:1] >> 4, nbits=4)]
+    files += [write_raster(f"{i}.tif", scene_pixels[i : i + 1]) for i in (1, 2)]
+    tile = whole(open_stack([files]))
+    assert np.array_equal(tile.pixels[0], np.stack([(scene_pixels[0] >> 4) * 17, *scene_pixels[1:]]))
+
+
 def test_more_band_files_are_sorted_out_by_their_names(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
     names = [
         "LC08_034032_sr_band5.tif",
