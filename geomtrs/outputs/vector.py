@@ -152,9 +152,12 @@ def write(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], sentences: M
     sentences  layer name → sentence, for the styles
 
     Written under a temporary name, closed, re-opened and compared with the tables, flushed, renamed. Raises OutputError
-    where that fails (DiskFullError for want of room), where a shapefile would pass 2 GB, and for a GeoJSON without a
-    place on the ground.
+    where that fails (DiskFullError for want of room), for another suffix, where a shapefile would pass 2 GB, and for a
+    GeoJSON without a place on the ground.
     """
+    if path.suffix[1:] not in FORMATS:
+        remedy = "give the file one of these suffixes"
+        raise OutputError(path, found=path.suffix or "no suffix", wanted=", ".join(FORMATS), remedy=remedy)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         notes = _write(temporary, path, layers, sentences)
