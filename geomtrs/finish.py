@@ -137,12 +137,9 @@ def _forget_earlier(job: Answered) -> None:
     ours = {path.name for path in job.names.targets(job.folder, job.spec.formats)}
     ours |= {f"{Path(name).stem}{part}" for name in ours for part in _FOLLOWED_BY.get(Path(name).suffix, ())}
     read = {(path.parent, path.stem) for path in map(Path, job.spec.files)}
-    try:
-        listed = checksums.read_checksums(job.folder).keys() - ours
-    except (OSError, ValueError):  # no earlier answer, or one whose list was altered
-        listed = set()
+    gone = checksums.listed(job.folder) - ours
     for path in list(job.folder.iterdir()):
-        if path.name in listed and (path.parent, path.stem) not in read:
+        if path.name in gone and (path.parent, path.stem) not in read:
             path.unlink()
     for record in _RECORDS:
         (job.folder / record).unlink(missing_ok=True)
