@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import geopandas
 import numpy as np
@@ -31,10 +30,9 @@ from tiling.room import unwritten
 from tiling.store import sync_folder
 from tiling.vectorize import Polygons
 
-__all__ = ["FIELDS", "FORMATS", "UNWRITABLE", "Format", "TableSettings", "measure", "reshaped", "table", "write"]
+__all__ = ["FIELDS", "FORMATS", "UNWRITABLE", "TableSettings", "measure", "reshaped", "table", "write"]
 
-Format = Literal["gpkg", "shp", "parquet", "fgb", "geojson"]
-FORMATS: tuple[Format, ...] = ("gpkg", "shp", "parquet", "fgb", "geojson")
+FORMATS = ("gpkg", "shp", "parquet", "fgb", "geojson")
 
 # Names of at most ten characters, so that a shapefile needs no renaming; product.md §3.
 FIELDS: Mapping[str, str] = {
