@@ -219,6 +219,14 @@ def test_a_run_goes_on_on_another_cluster_than_it_began_on_g6(pair: Pair, tmp_pa
     assert verify(tmp_path / "out") == []
 
 
+def test_the_same_detect_without_the_cluster_goes_on_here_g6(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    began_on(tmp_path / "out" / ".geomtrs" / "job.json", "tcp://127.0.0.1:1")
+    events: list[object] = []
+    ask(*pair, query=NEW, out=tmp_path / "out", on_event=events.append)
+    assert started(events).reused >= 3
+
+
 def test_a_run_is_repeated_here_whatever_cluster_it_ran_on_d8(pair: Pair, tmp_path: Path) -> None:
     ask(*pair, query=NEW, out=tmp_path / "out")
     began_on(tmp_path / "out" / "run.json", "tcp://127.0.0.1:1")
