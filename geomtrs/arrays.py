@@ -37,6 +37,7 @@ class ArrayRaster:
 
     name: str
     array: xarray.DataArray  # (band, y, x)
+    nodatavals: tuple[float | None, ...]  # of every band
 
     driver = "MEM"
     gcps = ((), None)
@@ -96,13 +97,6 @@ class ArrayRaster:
         from rasterio.enums import MaskFlags
 
         return ([MaskFlags.all_valid],) * self.count
-
-    @cached_property
-    def nodatavals(self) -> tuple[float | None, ...]:
-        """As rioxarray finds it in attributes or encoding, or odc-geo in `nodata`."""
-        found = self.array.rio.nodata
-        value = self.array.attrs.get("nodata") if found is None else found
-        return (None if value is None else float(value),) * self.count
 
     def tags(self, *_: int, ns: str | None = None) -> dict[str, str]:
         """None."""
@@ -164,7 +158,11 @@ def _raster(source: xarray.DataArray | xarray.Dataset) -> ArrayRaster:
     import xarray
 
     del odc, rioxarray  # they are imported for what they add to arrays
-    array = source.to_dataarray("band") if isinstance(source, xarray.Dataset) else source
+    # Joining the bands of a data set drops their attributes and encoding.
+    array, parts = (
+        (source.to_dataarray("band"), source.values()) if isinstance(source, xarray.Dataset) else (source, [source])
+    )
+    nodata = tuple(_nodata(part) for part in parts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what is wrong with the place is said by the error
         geobox, crs = array.odc.geobox, array.rio.crs
@@ -190,7 +188,15 @@ def _raster(source: xarray.DataArray | xarray.Dataset) -> ArrayRaster:
     array = (
         array.transpose(others[0], down, right) if others else array.expand_dims("band").transpose("band", down, right)
     )
-    return ArrayRaster(f"{PREFIX}{called}-{dask.base.tokenize(array)[:16]}", array)
+    nodata *= len(array) // len(nodata)
+    return ArrayRaster(f"{PREFIX}{called}-{dask.base.tokenize(array, nodata)[:16]}", array, nodata)
+
+
+def _nodata(array: xarray.DataArray) -> float | None:
+    """As rioxarray finds it in attributes or encoding, or odc-geo in `nodata`."""
+    found = array.rio.nodata
+    value = array.attrs.get("nodata") if found is None else found
+    return None if value is None else float(value)
 
 
 def _is_even(coordinate: xarray.DataArray | None) -> bool:

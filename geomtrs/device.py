@@ -10,7 +10,6 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Literal
@@ -136,22 +135,6 @@ def cpu_has_bf16() -> bool:
         return bool(ask()) if ask is not None else False
     except RuntimeError:
         return False
-
-
-@contextlib.contextmanager
-def computing(device: Device) -> Iterator[None]:
-    """Inside, torch keeps no gradients, uses the device's precision and its number of threads.
-
-    The number of threads is fixed because another one may round sums differently.
-    """
-    torch = _torch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(device.threads)
-    try:
-        with torch.inference_mode(), autocast(device):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def autocast(device: Device) -> contextlib.AbstractContextManager[object]:

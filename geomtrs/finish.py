@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -19,7 +18,7 @@ from geomtrs.events import Listener, Stage
 from geomtrs.features import keep_look, kept_look
 from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
-from geomtrs.outputs import tracks, vector
+from geomtrs.outputs import checksums, tracks, vector
 from geomtrs.outputs.keep import kept
 from geomtrs.outputs.look import SceneReader, TornStack
 from geomtrs.outputs.preview import Caption, write_preview
@@ -47,6 +46,7 @@ T = TypeVar("T")
 
 _RECORDS = ("checksums.json", "run.json", "item.json", "project.qgz", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+_FOLLOWED_BY = {".tif": (".qml",), ".shp": _SHAPEFILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,7 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
 
     Raises OutputError where a file cannot be written, StoreError where a block is missing.
     """
-    for record in _RECORDS:  # of an earlier run: they will not be true any more
-        with suppress(FileNotFoundError):
-            (job.folder / record).unlink()
+    _forget_earlier(job)
     readers = _readers(job, torn=bool(failed))
     # Pictures read the dates while polygons are found, and are drawn while these are written. Nothing goes on beside
     # the rasters: it would cost a third more memory, for a fraction of a second.
@@ -129,6 +127,22 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
         coverage=coverage,
         notes=(*told, *notes),
     )
+
+
+def _forget_earlier(job: Answered) -> None:
+    """Neither the records of an earlier answer are left, which are not true any more, nor files that it alone had.
+
+    What it did not list as its own stays, and what this run reads of it, with the files beside that.
+    """
+    ours = {path.name for path in job.names.targets(job.folder, job.spec.formats)}
+    ours |= {f"{Path(name).stem}{part}" for name in ours for part in _FOLLOWED_BY.get(Path(name).suffix, ())}
+    read = {(path.parent, path.stem) for path in map(Path, job.spec.files)}
+    gone = checksums.listed(job.folder) - ours
+    for path in list(job.folder.iterdir()):
+        if path.name in gone and (path.parent, path.stem) not in read:
+            path.unlink()
+    for record in _RECORDS:
+        (job.folder / record).unlink(missing_ok=True)
 
 
 def _write_rasters(job: Answered, channel: Channel, tables: Mapping[int, geopandas.GeoDataFrame]) -> AnswerRasters:

@@ -100,9 +100,15 @@ def detect(
 
 
 def resume(
-    folder: str | os.PathLike[str], *, on_event: Listener | None = None, client: Client | None = None
+    folder: str | os.PathLike[str],
+    *,
+    scheduler: str | None = None,
+    on_event: Listener | None = None,
+    client: Client | None = None,
 ) -> ChangeResult:
     """The answers of a run that did not end, only the missing blocks computed; those of one that did, as they lie.
+
+    scheduler   address of another cluster than the run began on; `detect` once more goes on without any
 
     Raises JobError where there is no run, or its inputs or weights have changed.
     """
@@ -117,7 +123,9 @@ def resume(
         raise JobError(
             path, found="no run that began here", wanted="the folder of a run", remedy="check it, or run detect"
         )
-    return run_job(replace(state.spec, out=str(path.absolute())), Start(client=client), on_event)
+    spec = replace(state.spec, out=str(path.absolute()))
+    run = replace(spec.run, scheduler=scheduler or spec.run.scheduler)
+    return run_job(spec.running(run), Start(client=client), on_event)
 
 
 def rerun(
@@ -130,6 +138,7 @@ def rerun(
     state, device = read_record(Path(record))
     spec = replace(state.spec, out=str(Path(out).absolute()))
     run = replace(spec.run, precision=device.precision, engine=device.engine, threads=device.threads, batch=state.batch)
+    run = replace(run, scheduler=None)  # a cluster changes no byte, and may be gone
     return run_job(spec.running(run), Start(), on_event, repeats=state)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ class Query:
 def parse_queries(sentences: Sequence[str | Query], file: str | Path | None = None) -> tuple[Query, ...]:
     """At least one query: those given, then those of a UTF-8 file, one a line, `name<TAB>sentence` allowed.
 
-    Raises QueryError for a sentence that means nothing, for none at all, and for a file that cannot be read.
+    Raises QueryError for a sentence that means nothing or is there twice, for none at all, and for a file that cannot
+    be read.
     """
     given = [sentence if isinstance(sentence, Query) else Query(sentence) for sentence in sentences]
     queries = (*given, *(_read(Path(file)) if file is not None else ()))
@@ -98,6 +100,9 @@ def parse_queries(sentences: Sequence[str | Query], file: str | Path | None = No
             wanted="at least one",
             remedy='ask with -q "the buildings that appeared"',
         )
+    ((text, times),) = Counter(query.text for query in queries).most_common(1)
+    if times > 1:  # tables tell the answers to sentences apart by their words
+        raise QueryError(file or "query", found=f"{text!r} twice", wanted="each sentence once", remedy="leave one out")
     return queries
 
 

@@ -131,11 +131,12 @@ class ChangeResult:
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.
 
-        Raises OutputError where it cannot be written.
+        The path that is returned has it in small letters. Raises OutputError where it cannot be written.
         """
         from geomtrs.outputs import vector
 
         target = Path(path)
+        target = target.with_suffix(target.suffix.lower())
         vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
         return target
 
@@ -153,7 +154,7 @@ class ChangeResult:
     def explore(self) -> folium.Map:
         """The polygons on a map that can be moved; its background comes from the internet.
 
-        Raises MissingExtra without folium.
+        Raises MissingExtra without folium, OutputError for plain pictures, which have no place on it.
         """
         try:
             import folium
@@ -161,6 +162,9 @@ class ChangeResult:
             raise MissingExtra(
                 "folium", found="not installed", wanted="a map", remedy="pip install 'geomtrs[notebook]'"
             ) from error
+        if self.polygons.crs is None:
+            wanted, remedy = "a place on the ground", "look at .preview, or write a page with .to_html"
+            raise OutputError(self.folder, found="polygons without a CRS", wanted=wanted, remedy=remedy)
         drawn = folium.Map()
         fields = ["query", "date_from", "date_to", "area_m2", "prob_mean"]
         shown = self.polygons[[*fields, "geometry"]].to_crs("EPSG:4326")

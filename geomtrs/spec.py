@@ -15,18 +15,18 @@ from geomtrs.arrays import PREFIX
 from geomtrs.dates import Pairing, parse
 from geomtrs.errors import QueryError
 from geomtrs.events import Listener
+from geomtrs.outputs.vector import FORMATS
 from geomtrs.query import Query, parse_queries
 from geomtrs.signing import Sign, name_of
 from tiling.clouds import cloud_name
+from tiling.source import AlphaRule
+from tiling.warp import Kernel
 
 if TYPE_CHECKING:
     import xarray
 
-Alpha = Literal["auto", "yes", "no"]
-Resampling = Literal["bilinear", "cubic", "nearest"]
 Registration = Literal["check", "translation", "off"]
 Scope = Literal["scene", "tile"]
-Format = Literal["gpkg", "shp", "parquet", "fgb", "geojson"]
 
 
 class OpenRaster(Protocol):
@@ -54,9 +54,9 @@ class Options(TypedDict, total=False):
     threshold: float
     bands: str | Sequence[int | str] | None
     nodata: float | None
-    alpha: Alpha
+    alpha: AlphaRule
     assume_crs: str | None
-    resampling: Resampling
+    resampling: Kernel
     cloud_masks: Sequence[str | None]
     register: Registration
     max_shift_px: float
@@ -174,9 +174,9 @@ class JobSpec:
     threshold: float = 0.5
     bands: tuple[int | str, ...] | None = None
     nodata: float | None = None
-    alpha: Alpha = "auto"
+    alpha: AlphaRule = "auto"
     assume_crs: str | None = None
-    resampling: Resampling = "bilinear"
+    resampling: Kernel = "bilinear"
     cloud_masks: tuple[str | None, ...] = ()
     register: Registration = "check"
     max_shift_px: float = 16.0
@@ -206,11 +206,11 @@ class JobSpec:
             )
         if not 0 < self.threshold <= 1:
             raise QueryError("--threshold", found=repr(self.threshold), wanted="above 0, at most 1", remedy="try 0.5")
-        kinds = {"pairs": Pairing, "alpha": Alpha, "resampling": Resampling, "register": Registration}
+        kinds = {"pairs": Pairing, "alpha": AlphaRule, "resampling": Kernel, "register": Registration}
         for name, kind in kinds.items():
             _one_of(name, getattr(self, name), get_args(kind))
         for name in self.formats:
-            _one_of("format", name, get_args(Format))
+            _one_of("format", name, FORMATS)
         for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "max_shift_px"):
             _at_least(name, getattr(self, name), 0)
         _at_least("block_tiles", self.block_tiles, 1)

@@ -19,6 +19,7 @@ from geomtrs.archive.table import read_table
 from geomtrs.dates import Dated, in_name
 from geomtrs.errors import QueryError
 from geomtrs.inputs import date_of
+from geomtrs.outputs.checksums import listed
 from geomtrs.outputs.stac import footprint
 from tiling.errors import TilingError
 from tiling.grid import source_geobox
@@ -67,10 +68,10 @@ def _folder(folder: Path, selection: Selection) -> list[Scene]:
 
 def _rasters(folder: Path, selection: Selection) -> Iterator[Path]:
     """Rasters of a tree in order of their paths; nothing hidden, nothing of an earlier answer."""
-    without = Path(selection.without).absolute() if selection.without else None
+    without = Path(selection.without).resolve() if selection.without else None
     for here, folders, files in os.walk(folder.absolute()):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(here, name) != without)
-        for name in sorted(files):
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and Path(here, n).resolve() != without)
+        for name in sorted(set(files) - listed(Path(here))):
             known = name.lower().endswith(SUFFIXES) if selection.pattern is None else True
             if known and not name.startswith(".") and fnmatch.fnmatch(name, selection.pattern or "*"):
                 yield Path(here, name)

@@ -44,6 +44,7 @@ def plan(
 
 def resume(
     folder: Annotated[str, typer.Argument(help="Folder of a run that did not end.")],
+    scheduler: Annotated[str | None, typer.Option(help="tcp://… of another Dask cluster than it began on.")] = None,
     json: o.AsJson = False,
     quiet: o.Quiet = False,
     log_json: o.LogJson = False,
@@ -56,7 +57,7 @@ def resume(
     from geomtrs.job import resume as go_on
 
     with listener(quiet=quiet, log_json=log_json) as on_event:
-        result = go_on(folder, on_event=on_event)
+        result = go_on(folder, scheduler=scheduler, on_event=on_event)
     return report(result, quiet=quiet, as_json=json)
 
 

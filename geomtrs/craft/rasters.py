@@ -221,22 +221,25 @@ def _placed(path: str) -> bool:
 
 
 def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(H, W) nearest labels on a grid; NO_LABEL where the raster does not reach, and where a date was not observed."""
-    out = np.full(geobox.shape, NO_LABEL, np.uint8)
+    """(H, W) nearest labels on a grid.
+
+    NO_LABEL where the raster does not reach, at nodata and values that are no byte, where a date was not observed.
+    """
+    found = np.full(geobox.shape, np.nan)
     try:
         with open_quietly(path) as dataset:
+            nodata = NO_LABEL if dataset.nodata is None else dataset.nodata
             if geobox.crs is None:
-                out = dataset.read(1, window=window, boundless=True, fill_value=NO_LABEL).astype(np.uint8)
+                found = dataset.read(1, window=window, boundless=True, fill_value=nodata, out_dtype=found.dtype)
             else:
-                nodata = NO_LABEL if dataset.nodata is None else dataset.nodata
                 rasterio.warp.reproject(
-                    rasterio.band(dataset, 1), out, src_nodata=nodata, dst_nodata=NO_LABEL,
+                    rasterio.band(dataset, 1), found, src_nodata=nodata, dst_nodata=np.nan,
                     dst_transform=geobox.affine, dst_crs=str(geobox.crs), resampling=Resampling.nearest,
                 )  # fmt: skip
     except (RasterioError, OSError) as error:
         raise SourceError(path, found=str(error), wanted="labels of one band", remedy="replace the file") from error
-    out[~seen] = NO_LABEL
-    return out
+    known = seen & (found != nodata) & (found >= 0) & (found < NO_LABEL)
+    return np.where(known, found, NO_LABEL).astype(np.uint8)
 
 
 def _digest(content: str | bytes) -> str:

@@ -54,6 +54,14 @@ def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
+def listed(folder: Path) -> frozenset[str]:
+    """The files that the finished run of a folder calls its own; none where its list is missing or was altered."""
+    try:
+        return frozenset(read_checksums(folder))
+    except (OSError, ValueError):
+        return frozenset()
+
+
 def entry(path: Path) -> dict[str, Any]:
     """What checksums.json says of a file."""
     result: dict[str, Any] = {"bytes": path.stat().st_size, "hash": file_hash(path)}

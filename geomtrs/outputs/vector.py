@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import geopandas
 import numpy as np
@@ -31,10 +30,9 @@ from tiling.room import unwritten
 from tiling.store import sync_folder
 from tiling.vectorize import Polygons
 
-__all__ = ["FIELDS", "FORMATS", "UNWRITABLE", "Format", "TableSettings", "measure", "reshaped", "table", "write"]
+__all__ = ["FIELDS", "FORMATS", "UNWRITABLE", "TableSettings", "measure", "reshaped", "table", "write"]
 
-Format = Literal["gpkg", "shp", "parquet", "fgb", "geojson"]
-FORMATS: tuple[Format, ...] = ("gpkg", "shp", "parquet", "fgb", "geojson")
+FORMATS = ("gpkg", "shp", "parquet", "fgb", "geojson")
 
 # Names of at most ten characters, so that a shapefile needs no renaming; product.md §3.
 FIELDS: Mapping[str, str] = {
@@ -152,9 +150,12 @@ def write(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], sentences: M
     sentences  layer name → sentence, for the styles
 
     Written under a temporary name, closed, re-opened and compared with the tables, flushed, renamed. Raises OutputError
-    where that fails (DiskFullError for want of room), where a shapefile would pass 2 GB, and for a GeoJSON without a
-    place on the ground.
+    where that fails (DiskFullError for want of room), for another suffix, where a shapefile would pass 2 GB, and for a
+    GeoJSON without a place on the ground.
     """
+    if path.suffix[1:] not in FORMATS:
+        remedy = "give the file one of these suffixes"
+        raise OutputError(path, found=path.suffix or "no suffix", wanted=", ".join(FORMATS), remedy=remedy)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         notes = _write(temporary, path, layers, sentences)

@@ -163,6 +163,22 @@ def test_the_outputs_are_no_source_g1(tmp_path: Path) -> None:
     assert names(plan_batch(tmp_path, out=tmp_path / "out").scenes) == ["tile0_2019-2023"]
 
 
+def test_outputs_are_no_source_however_their_folder_is_spelt_g1(tmp_path: Path) -> None:
+    archive(tmp_path, 1)
+    image(tmp_path / "out" / "half_written_2019.tif")
+    found = plan_batch(tmp_path, out=tmp_path / "in" / ".." / "out")
+    assert (names(found.scenes), names(found.left)) == (["tile0_2019-2023"], [])
+
+
+def test_outputs_of_earlier_batches_and_runs_are_no_source_g1(tmp_path: Path) -> None:
+    images = pair(tmp_path / "in", "tile0")
+    ask(tmp_path / "in", tmp_path / "batch")
+    for out in ("run", "in"):  # beside the images too
+        geomtrs.detect(*images, query=SENTENCE, out=tmp_path / out, model="differencing")
+    found = plan_batch(tmp_path, out=tmp_path / "next")
+    assert (names(found.scenes), names(found.left)) == (["in-tile0_2019-2023"], [])
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_table_names_pairs_beside_it_g1(tmp_path: Path, suffix: str) -> None:
     pair(tmp_path / "in", "a")

@@ -147,6 +147,30 @@ def test_holes_of_an_array_are_nan_and_nodata_a17(pair: Pair, tmp_path: Path) ->
     assert (mask[60:90, 80:130] == 255).all()
 
 
+def test_holes_of_a_data_set_are_the_nodata_of_its_bands_a17(pair: Pair, tmp_path: Path) -> None:
+    after = opened(pair[1]).to_dataset("band").rename({1: "red", 2: "green", 3: "blue"})
+    for band in after.values():
+        band.attrs["nodata"] = 245  # as odc.stac.load tells it
+    mask = ask(pair[0], after, query=NEW, out=tmp_path / "out").mask.to_numpy()
+    assert (mask[60:90, 80:130] == 255).all()
+
+
+def test_bands_of_a_data_set_keep_each_its_own_nodata_a17(pair: Pair) -> None:
+    bands = opened(pair[0]).to_dataset("band").rename({1: "red", 2: "green", 3: "blue"})
+    bands["red"].attrs["nodata"] = 0
+    bands["blue"] = bands["blue"].rio.write_nodata(7)
+    (bare, told), rasters = open_arrays([opened(pair[0]).to_dataset("band").rename({1: "a", 2: "b", 3: "c"}), bands])
+    assert rasters[told].nodatavals == (0, None, 7)
+    assert rasters[bare].nodatavals == (None, None, None)
+
+
+def test_the_same_pixels_with_another_nodata_are_another_array_a17(pair: Pair) -> None:
+    plain, holed = (opened(pair[0]).to_dataset("band").rename({1: "r", 2: "g", 3: "b"}) for _ in range(2))
+    holed["r"].attrs["nodata"] = 0
+    (first, second), _ = open_arrays([plain, holed])
+    assert first != second
+
+
 def test_the_answers_are_lazy_arrays_that_know_their_grid_a17(of_files: ChangeResult, pair: Pair) -> None:
     with rasterio.open(pair[0]) as raster:
         grid = GeoBox(raster.shape, raster.transform, raster.crs)

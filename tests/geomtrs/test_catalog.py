@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -114,10 +115,9 @@ def test_a_tile_without_a_core_cannot_exist(numbers: tuple[int, int, int]) -> No
         TileSpec(*numbers)
 
 
-def test_the_card_of_nano_tells_its_tiles_without_torch() -> None:
-    from geomtrs.models.nano import TILE_SPEC
-
-    assert catalog.describe("nano").tile_spec == TILE_SPEC
+@pytest.mark.parametrize(("name", "module"), [("nano", "nano"), ("base", "published_model")])
+def test_a_card_tells_the_tiles_of_its_model_without_torch(name: str, module: str) -> None:
+    assert catalog.describe(name).tile_spec == import_module(f"geomtrs.models.{module}").TILE_SPEC
 
 
 MINE = catalog.BuiltIn(catalog.describe("differencing"), lambda weights, device: Differencing())

@@ -22,6 +22,7 @@ from geomtrs.craft.ledger import Ledger
 from geomtrs.craft.protocols import Ground
 from geomtrs.craft.rasters import Sources, list_tiles
 from geomtrs.craft.run import craft
+from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.errors import DataError, QueryError
 from tests.geomtrs.test_craft import LABELS, content, kept
 
@@ -142,6 +143,21 @@ def test_ground_that_was_not_observed_is_not_known(scene: Path, tmp_path: Path) 
     assert first.seen == pytest.approx(0.2)
     assert (first.labels.after[:, :60] == 2).all()
     assert not kept_of_first(scene, tmp_path)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", None])
+def test_labels_that_are_nodata_or_no_byte_say_nothing(crs: str | None, tmp_path: Path) -> None:
+    values = np.resize(np.array([0, 1, 257, -3, 9, 255], np.int16), (1, 4, 6))
+    for name, bands in (("before", np.full((3, 4, 6), 90, np.uint8)), ("labels", values)):
+        told = {"crs": crs, "transform": TRANSFORM, "nodata": 9 if name == "labels" else None, "dtype": bands.dtype}
+        with rasterio.open(tmp_path / f"{name}.tif", "w", "GTiff", 6, 4, len(bands), **told) as file:
+            file.write(bands)
+    (tmp_path / "classes.json").write_text(json.dumps({"0": "other", "1": "building"}), encoding="utf-8")
+    images, labels = ((tmp_path / f"{name}.tif",) * 2 for name in ("before", "labels"))
+    (tile,) = list_tiles(Sources(images, labels), tmp_path / "out")
+    found = tile.read().labels
+    assert found is not None
+    assert found.after[THINGS.index("building"), 0].tolist() == [ABSENT, PRESENT, *[UNKNOWN] * 4]
 
 
 def kept_of_first(scene: Path, tmp_path: Path) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from geomtrs.device import Device, autocast, best_precision, choose, computing, cores, cpu_has_bf16, plain, several_gpus
+from geomtrs.device import Device, autocast, best_precision, choose, cores, cpu_has_bf16, plain, several_gpus
 from geomtrs.errors import GeomtrsError, QueryError
 
 
@@ -40,14 +40,6 @@ def test_threads_are_the_cores_of_this_process_unless_said() -> None:
 
 def test_the_description_names_the_device_and_the_precision() -> None:
     assert choose("cpu", "fp32", 2).description == "CPU, 2 threads, fp32"
-
-
-def test_computing_fixes_the_threads_and_puts_them_back() -> None:
-    before = torch.get_num_threads()
-    with computing(Device("cpu", "fp32", 1, "")):
-        assert torch.get_num_threads() == 1
-        assert torch.is_inference_mode_enabled()
-    assert torch.get_num_threads() == before
 
 
 def test_bf16_holds_inside_autocast_only() -> None:

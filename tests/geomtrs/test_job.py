@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -18,6 +19,7 @@ from geomtrs.events import Stage
 from geomtrs.outputs.verify import verify
 from geomtrs.result import ChangeResult
 from tests.geomtrs.conftest import APPEARED, GONE, ask, changed, ground, read, visible, write
+from tests.geomtrs.test_resume import Dies
 from tiling.errors import OutputError
 
 Pair = tuple[str, str]
@@ -181,6 +183,60 @@ def test_existing_outputs_are_kept_unless_told_otherwise(pair: Pair, tmp_path: P
     ask(*pair, query=LOST, out=out, overwrite=True)
     assert (out / "mask.tif").read_bytes() != before
     assert verify(out) == []
+
+
+@pytest.fixture
+def earlier(pair: Pair, tmp_path: Path) -> Path:
+    """The answers to two sentences about three dates, with a shapefile of each, and two files of the user."""
+    third = write(tmp_path / "in" / "2024.tif", ground())
+    out = ask(*pair, third, query=[NEW, LOST], out=tmp_path / "out", formats=["shp"]).folder
+    (out / "mask_mine.tif").write_bytes(b"mine")
+    (out / "notes.txt").write_bytes(b"mine")
+    return out
+
+
+def test_overwrite_leaves_nothing_of_the_earlier_answer_and_all_that_is_the_users(
+    pair: Pair, earlier: Path, done: ChangeResult
+) -> None:
+    ask(*pair, query=NEW, out=earlier, overwrite=True)
+    assert visible(earlier) == visible(done.folder) | {"mask_mine.tif", "notes.txt"}
+    assert verify(earlier) == []
+
+
+def test_styles_and_shapefiles_of_the_same_name_are_replaced_in_place(pair: Pair, tmp_path: Path) -> None:
+    out = ask(*pair, query=NEW, out=tmp_path / "out", formats=["shp"]).folder
+    before = visible(out)
+    seen: list[set[str]] = []
+
+    def look(event: object) -> None:
+        if isinstance(event, Stage) and event.name == "polygons":
+            seen.append(visible(out))
+
+    ask(*pair, query=LOST, out=out, formats=["shp"], overwrite=True, on_event=look)
+    assert seen == [before - {"checksums.json", "run.json", "item.json", "project.qgz"} | {".geomtrs"}]
+    assert visible(out) == before
+
+
+def test_an_earlier_answer_is_whole_until_the_next_one_is_written(pair: Pair, earlier: Path) -> None:
+    before = visible(earlier)
+    with pytest.raises(KeyboardInterrupt):
+        ask(*pair, query=NEW, out=earlier, overwrite=True, on_event=Dies(1))
+    assert visible(earlier) == before | {".geomtrs"}
+    assert verify(earlier) == []
+
+
+def test_an_altered_list_of_the_earlier_answer_deletes_nothing(pair: Pair, earlier: Path) -> None:
+    listed = (earlier / "checksums.json").read_text("utf-8")
+    (earlier / "checksums.json").write_text(listed.replace("coverage.tif", "notes.txt"), encoding="utf-8")
+    before = visible(earlier)
+    ask(*pair, query=NEW, out=earlier, overwrite=True)
+    assert before <= visible(earlier)
+
+
+def test_what_the_next_run_reads_of_the_earlier_answer_stays(pair: Pair, earlier: Path) -> None:
+    area = earlier / "changes_the-roofs-that-appeared.shp"
+    ask(*pair, query=NEW, out=earlier, overwrite=True, aoi=area)
+    assert len(geopandas.read_file(area)) == 2
 
 
 def test_nothing_is_printed_by_the_library(

@@ -103,6 +103,13 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
         parse_queries([], tmp_path / "none.txt")
 
 
+def test_the_same_sentence_under_two_names_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "ask.txt"
+    file.write_text("built\tthe new houses\n", encoding="utf-8")
+    with pytest.raises(QueryError, match="found 'the new houses' twice"):
+        parse_queries(["the new roads", Query("the new houses ", "grown")], file)
+
+
 def test_no_sentence_at_all_is_refused() -> None:
     with pytest.raises(QueryError, match="no sentence"):
         parse_queries([])

@@ -20,6 +20,7 @@ from geomtrs.errors import MissingExtra
 from geomtrs.outputs.record import read_run
 from geomtrs.result import ChangeResult, area_text
 from tests.geomtrs.answered import GEOBOX, SENTENCE, KnownAnswer, finished_run, known_answer
+from tests.geomtrs.conftest import ask
 from tiling.errors import OutputError
 from tiling.stack import OBSERVED
 
@@ -103,6 +104,21 @@ def test_polygons_go_to_a_file_of_any_format(result: ChangeResult, tmp_path: Pat
     assert len(read) == 2
 
 
+def test_a_suffix_in_capitals_is_the_same_format(result: ChangeResult, tmp_path: Path) -> None:
+    path = result.to_file(tmp_path / "found.GPKG")
+    assert path == tmp_path / "found.gpkg"
+    assert len(geopandas.read_file(path, layer=0)) == 2
+
+
+@pytest.mark.parametrize("name", ["found.kml", "found"])
+def test_e10_a_format_that_is_not_written_is_refused_naming_those_that_are(
+    result: ChangeResult, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(OutputError, match=r"wanted gpkg, shp, parquet, fgb, geojson"):
+        result.to_file(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 class Page(HTMLParser):
     """What a browser would fetch, and the text that it would show."""
 
@@ -158,6 +174,12 @@ def test_b5_a_sentence_cannot_break_the_page(result: ChangeResult, tmp_path: Pat
 
 def test_a_map_can_be_drawn_of_something_and_of_nothing(result: ChangeResult, nothing: ChangeResult) -> None:
     assert result.explore().get_bounds() != nothing.explore().get_bounds()
+
+
+def test_e10_plain_pictures_have_no_place_on_a_map(pair: tuple[str, str], tmp_path: Path) -> None:
+    found = ask(*pair, query="the roofs that appeared", out=tmp_path / "out", pixels=True)
+    with pytest.raises(OutputError, match="to_html"):
+        found.explore()
 
 
 def test_a_map_without_folium_names_the_extra(result: ChangeResult, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,3 +199,36 @@ def test_a_run_on_many_blocks_goes_on_too(pair: Pair, tmp_path: Path) -> None:
     geomtrs.resume(tmp_path / "out", on_event=events.append)
     assert 5 <= started(events).reused < started(events).total
     assert verify(tmp_path / "out") == []
+
+
+def began_on(document: Path, scheduler: str) -> None:
+    """As if the run had begun on another cluster."""
+    document.write_text(
+        document.read_text("utf-8").replace('"scheduler": null', f'"scheduler": "{scheduler}"'), "utf-8"
+    )
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_on_another_cluster_than_it_began_on_g6(pair: Pair, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    die(pair, tmp_path / "out")
+    began_on(tmp_path / "out" / ".geomtrs" / "job.json", "tcp://127.0.0.1:1")
+    with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:  # type: ignore[no-untyped-call]
+        geomtrs.resume(tmp_path / "out", scheduler=cluster.scheduler_address)
+    assert verify(tmp_path / "out") == []
+
+
+def test_the_same_detect_without_the_cluster_goes_on_here_g6(pair: Pair, tmp_path: Path) -> None:
+    die(pair, tmp_path / "out")
+    began_on(tmp_path / "out" / ".geomtrs" / "job.json", "tcp://127.0.0.1:1")
+    events: list[object] = []
+    ask(*pair, query=NEW, out=tmp_path / "out", on_event=events.append)
+    assert started(events).reused >= 3
+
+
+def test_a_run_is_repeated_here_whatever_cluster_it_ran_on_d8(pair: Pair, tmp_path: Path) -> None:
+    ask(*pair, query=NEW, out=tmp_path / "out")
+    began_on(tmp_path / "out" / "run.json", "tcp://127.0.0.1:1")
+    again = geomtrs.rerun(tmp_path / "out" / "run.json", out=tmp_path / "again")
+    assert again.run["job"]["spec"]["run"]["scheduler"] is None
