@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -153,5 +154,5 @@ def _same_kind(path: Path, name: str, value: object, kind: str) -> None:
 
 
 def _positive(name: str, value: float) -> None:
-    if value <= 0:
+    if not 0 < value < math.inf:  # no number (NaN) is not either
         raise QueryError(f"config: {name}", found=repr(value), wanted="more than 0", remedy="correct it")

@@ -34,6 +34,8 @@ Told = Callable[[dict[str, float]], None]  # is told of every line of the log
 
 _MAY_DIFFER = ("save_every", "look_every", "log_every", "device")  # when a stage goes on
 _BAD_STEPS = 20  # steps in a row without a finite gradient after which there is nothing to hope for
+_BAD_STEPS_AT_END = 2  # one moves nothing and does no harm
+_LOWER = "lower rate or set precision = 'fp32'; the last good checkpoint is kept and goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +148,14 @@ def train(
             _set_rates(optimiser, settings, done)
             torch.manual_seed(settings.seed * 1_000_003 + steps)
             loss, parts = _gradients(model, ask, stream, optimiser, settings)
-            if take_step(optimiser, settings):
-                bad = 0
-            else:
-                bad += 1
-                stop_if_hopeless(bad, folder / f"{stage}.pt", loss)
+            bad = 0 if take_step(optimiser, settings) else bad + 1
             steps += 1
             _average(average, model, settings.ema, steps)
             _average(average_extra, extra, settings.ema, steps)
             now = time.monotonic()
             spent, last = spent + now - last, now
             over = settings.share_done(steps, spent) >= 1
+            stop_if_hopeless(bad, folder / f"{stage}.pt", loss, steps=steps, over=over)
             facts: dict[str, float] = {"step": steps, "s": round(spent, 1), "loss": loss, **parts}
             if look is not None and (steps % settings.look_every == 0 or over):
                 facts |= look(average, steps)
@@ -209,14 +208,14 @@ def take_step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
     return True
 
 
-def stop_if_hopeless(bad: int, checkpoint: Path, loss: float) -> None:
-    """Raises JobError after so many `bad` steps in a row."""
-    if bad >= _BAD_STEPS:
+def stop_if_hopeless(bad: int, checkpoint: Path, loss: float, *, steps: int, over: bool) -> None:
+    """Raises JobError after too many `bad` steps in a row: fewer where the stage is `over` after so many steps."""
+    if bad >= (min(_BAD_STEPS_AT_END, steps) if over else _BAD_STEPS):
         raise JobError(
             checkpoint,
             found=f"{bad} steps in a row without a finite gradient (loss {loss})",
             wanted="a loss that is a number",
-            remedy="lower rate or set precision = 'fp32'; the last good checkpoint is kept and goes on from there",
+            remedy=_LOWER,
         )
 
 
@@ -233,8 +232,12 @@ def _average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> 
 def save_state(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, progress: Mapping[str, object]
 ) -> None:
-    """Everything a run needs to go on, under a temporary name first; a full disk leaves the one before."""
+    """Everything a run needs to go on, under a temporary name first; a full disk leaves the one before.
+
+    Raises JobError for weights that are no numbers: nobody could go on from them.
+    """
     state = {name: _learned(module) for name, module in modules.items()}
+    refuse_no_numbers(path, {key: value for part in state.values() for key, value in part.items()})
     temporary = path.with_suffix(".tmp")
     try:
         torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, temporary)
@@ -247,6 +250,13 @@ def save_state(
             wanted=f"about {sum(p.numel() for m in modules.values() for p in m.parameters()) * 8 / 1e6:.0f} MB",
             remedy="free some space, then run the same command: it goes on from the checkpoint before",
         ) from None
+
+
+def refuse_no_numbers(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raises JobError naming the first of `weights` that holds an infinity or no number."""
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise JobError(path, found=f"weights that are no numbers ({name})", wanted="finite weights", remedy=_LOWER)
 
 
 def _learned(module: nn.Module) -> dict[str, Tensor]:

@@ -200,9 +200,9 @@ def _train(
         parts = _gradients(config, network, stream, loss, place)
         total = sum(parts.values())
         bad = 0 if take_step(optimiser, Settings(clip=config.clip)) else bad + 1
-        stop_if_hopeless(bad, path, total)
         now = time.monotonic()
         spent, last, over = spent + now - last, now, step + 1 == steps
+        stop_if_hopeless(bad, path, total, steps=steps, over=over)
         if place.rank == 0:
             facts = {"step": step + 1, "s": round(spent, 1), "loss": total, **parts, "rate": rate}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as lines:

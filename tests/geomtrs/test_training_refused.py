@@ -1,0 +1,73 @@
+"""What `geomtrs train` refuses, keeps and says: nothing that was not learned is written, and no other run is gone on with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from geomtrs.errors import JobError, QueryError
+from geomtrs.training import loop, nano
+from geomtrs.training.export import write_checkpoint
+from tests.geomtrs.test_learning import write_set
+from tests.geomtrs.test_training import WEIGHTS, config
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_set(tmp_path / "sets", pairs=3)
+    return tmp_path / "sets"
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Every loss but the first so many is no number."""
+    whole, calls = loop.step_loss, 0
+
+    def poisoned(*told: Any, **options: Any) -> tuple[torch.Tensor, dict[str, float]]:  # noqa: ANN401 - as it came
+        nonlocal calls
+        calls += 1
+        loss, parts = whole(*told, **options)
+        return (loss * math.nan if calls > after else loss), parts
+
+    monkeypatch.setattr(loop, "step_loss", poisoned)
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf])
+def test_a_rate_that_is_no_number_is_refused(rate: float) -> None:
+    with pytest.raises(QueryError, match="rate: found (nan|inf); wanted more than 0"):
+        config(Path("d"), Path("o"), rate=rate)
+
+
+@pytest.mark.parametrize(("after", "steps"), [(0, 1), (1, 3)])
+def test_a_run_that_ends_without_finite_gradients_is_no_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, steps: int
+) -> None:
+    poison(monkeypatch, after=after)
+    with pytest.raises(JobError, match="without a finite gradient"):
+        nano.stage2(config(data, tmp_path / "out", steps=steps, start=str(WEIGHTS)))
+    assert not (tmp_path / "out" / "nano" / "config.json").exists()
+
+
+def test_one_bad_step_at_the_end_moves_nothing_and_costs_no_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, after=1)
+    state = torch.load(nano.stage1(config(data, tmp_path / "out", steps=2, rate=1e-4)), weights_only=True)
+    assert all(value.isfinite().all() for value in state["average"].values())
+
+
+def test_weights_that_are_no_numbers_are_kept_by_no_checkpoint(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="weights that are no numbers"):
+        nano.stage1(config(data, tmp_path / "out", steps=2, rate=1e30, warmup=0.0))
+    assert not (tmp_path / "out" / "stage1.pt").exists()
+
+
+def test_weights_that_float16_cannot_hold_are_not_exported(tmp_path: Path) -> None:
+    network, params, _ = nano._go_on(WEIGHTS)
+    state = network.state_dict() | {"encoder.stem.weight": torch.full((32, 3, 3, 3), 1e6)}
+    with pytest.raises(JobError, match=r"encoder\.stem\.weight"):
+        write_checkpoint(tmp_path, state, params, calibration={}, training={})
+    assert list(tmp_path.iterdir()) == []
