@@ -22,6 +22,7 @@ from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
 from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
 from geomtrs.data.scenes import draw_scene
+from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
 from geomtrs.errors import JobError
 from geomtrs.models.checkpoint import read_config as read_checkpoint
@@ -127,11 +128,15 @@ def packed(config: StageConfig) -> Path:
         )
         yield from drawn_samples(config.drawn)
 
-    if not write_pack(pack, everything()):
-        raise JobError(
-            data, found="no set with a samples.jsonl", wanted="one at least", remedy="check data and sets in the config"
-        )
-    made.write_text(json.dumps(of), encoding="utf-8")
+    with whole_folder(pack) as temporary:
+        if not write_pack(temporary, everything()):
+            raise JobError(
+                data,
+                found="no set with a samples.jsonl",
+                wanted="one at least",
+                remedy="check data and sets in the config",
+            )
+        (temporary / made.name).write_text(json.dumps(of), encoding="utf-8")
     return pack
 
 

@@ -1,4 +1,4 @@
-"""What `geomtrs train` refuses, keeps and says: nothing that was not learned is written, and no other run is gone on with."""
+"""What `geomtrs train` refuses, keeps and says: nothing unlearned is written, no other run is gone on with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from geomtrs.data.pairs import Pack
 from geomtrs.errors import JobError, QueryError
 from geomtrs.training import loop, nano
 from geomtrs.training.export import write_checkpoint
@@ -37,7 +38,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf])
 def test_a_rate_that_is_no_number_is_refused(rate: float) -> None:
-    with pytest.raises(QueryError, match="rate: found (nan|inf); wanted more than 0"):
+    with pytest.raises(QueryError, match=r"rate: found (nan|inf); wanted more than 0"):
         config(Path("d"), Path("o"), rate=rate)
 
 
@@ -71,3 +72,10 @@ def test_weights_that_float16_cannot_hold_are_not_exported(tmp_path: Path) -> No
     with pytest.raises(JobError, match=r"encoder\.stem\.weight"):
         write_checkpoint(tmp_path, state, params, calibration={}, training={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_in_the_data_leaves_nothing_behind_that_spoils_the_next_run(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(JobError, match=r"samples\.jsonl"):
+        nano.packed(config(tmp_path / "empty", tmp_path / "out"))
+    assert len(Pack(nano.packed(config(data, tmp_path / "out"))).samples) == 3
