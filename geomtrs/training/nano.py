@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
@@ -40,7 +40,15 @@ from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.export import cut_vocabulary, write_checkpoint
 from geomtrs.training.loop import Ask, Batches, Settings, Told, refuse_other_settings, step_loss, train
 from geomtrs.training.samples import Batch, BatchStream, PairSampler, batch_of
-from geomtrs.training.stages import SentenceBank, start_stage2, teach_meanings, training_expressions
+from geomtrs.training.stages import (
+    START_1,
+    START_2,
+    SentenceBank,
+    read_state,
+    start_stage2,
+    teach_meanings,
+    training_expressions,
+)
 
 Planes = tuple[dict[str, object], dict[str, NDArray[np.uint8]]]
 VAL_BATCHES, CALIBRATION_BATCHES = 4, 24
@@ -49,15 +57,15 @@ VAL_BATCHES, CALIBRATION_BATCHES = 4, 24
 def stage1(config: StageConfig, told: Told | None = None) -> Path:
     """Change without words: a learned query per thing; `out` gets stage1.pt.
 
-    Raises JobError for data that is not there, an empty split and a loss that is no number.
+    Raises JobError for data or a start that is not there, an empty split and a loss that is no number.
     """
+    state = None if config.start is None else convert_lite0(_lite0(Path(config.start)))
     pack = packed(config)
     torch.manual_seed(config.seed)
     params = NanoParams(fusion=config.fusion)
     model = build_nano(params)
-    if config.start is not None:
-        state = torch.load(config.start, map_location="cpu", weights_only=True)
-        model.encoder.load_state_dict(convert_lite0(state))
+    if state is not None:
+        model.encoder.load_state_dict(state)
     model = _quick(model)
     codes = CodeTable(params.width)
     _train(config, model, codes, codes, pack, stage="stage1", told=told)
@@ -69,14 +77,13 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
 
     Begins with a stage1.pt and a MiniLM folder (`language`), or goes on from a folder of nano's weights.
     """
+    if config.start is None:
+        raise JobError("start", found="nothing", wanted=START_2, remedy="name it in the config")
+    start, folder = Path(config.start), Path(config.out) / "nano"
+    if not start.is_dir():
+        read_state(start, START_2)  # rather now than after the packing
     pack = packed(config)
     torch.manual_seed(config.seed)
-    out = Path(config.out)
-    if config.start is None:
-        raise JobError(
-            "start", found="nothing", wanted="stage1.pt or a folder of nano's weights", remedy="name it in the config"
-        )
-    start, folder = Path(config.start), out / "nano"
     if start.is_dir():
         model, params, tokenizer = _go_on(start)
         bank = _bank(model, tokenizer, config.seed)
@@ -279,6 +286,13 @@ def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSe
     if codes is not None:
         teach_meanings(reader.head, bank, codes, steps=1200)
     return model, params, bank
+
+
+def _lite0(path: Path) -> dict[str, Tensor]:
+    state = read_state(path, START_1)
+    if "_conv_stem.weight" not in state:
+        raise JobError(path, found="weights of another network", wanted=START_1, remedy="check start in the config")
+    return state
 
 
 def _go_on(folder: Path) -> tuple[MTRefSeg, NanoParams, Tokenizer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from geomtrs.data.pairs import Pack
 from geomtrs.errors import JobError, QueryError
 from geomtrs.training import loop, nano
+from geomtrs.training.config import StageConfig
 from geomtrs.training.export import write_checkpoint
 from tests.geomtrs.test_learning import write_set
 from tests.geomtrs.test_training import WEIGHTS, config
@@ -79,3 +81,19 @@ def test_a_mistake_in_the_data_leaves_nothing_behind_that_spoils_the_next_run(da
     with pytest.raises(JobError, match=r"samples\.jsonl"):
         nano.packed(config(tmp_path / "empty", tmp_path / "out"))
     assert len(Pack(nano.packed(config(data, tmp_path / "out"))).samples) == 3
+
+
+@pytest.mark.parametrize("stage", [nano.stage1, nano.stage2])
+@pytest.mark.parametrize(("start", "said"), [("nope", "no such file"), ("junk.pt", "no weights that read")])
+def test_a_start_that_is_not_there_or_does_not_read_is_named_before_anything_is_packed(
+    data: Path, tmp_path: Path, stage: Callable[[StageConfig], Path], start: str, said: str
+) -> None:
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    with pytest.raises(JobError, match=f"{start}: found {said}"):
+        stage(config(data, tmp_path / "out", start=str(tmp_path / start)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_stage_begins_with_no_folder(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="nano: found a folder; wanted EfficientNet-Lite0"):
+        nano.stage1(config(data, tmp_path / "out", start=str(WEIGHTS)))
