@@ -119,14 +119,14 @@ def train(
     folder: Path,
     *,
     stage: str,
-    of_batches: Mapping[str, object] | None = None,
+    learns_from: Mapping[str, object] | None = None,
     look: Callable[[MTRefSeg, int], Mapping[str, float]] | None = None,
     told: Told | None = None,
 ) -> MTRefSeg:
     """Trains to the end of the stage and returns the averaged model; `folder` gets log.jsonl and `<stage>.pt`.
 
     A `<stage>.pt` that is there is continued: weights, averages, optimiser, steps and the time already spent. It has to
-    have been made with these settings, and with batches of which `of_batches` tells the same.
+    have been made with these settings, and of what `learns_from` tells.
     `look` is asked of the averaged model every so many steps (validation, pictures); what it says goes into the log.
 
     Raises JobError where the loss is no number any more; the last good checkpoint stays.
@@ -138,7 +138,7 @@ def train(
     )
     average, average_extra = deepcopy(model).eval(), deepcopy(extra).eval()
     modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
-    decisive = asdict(settings) | dict(of_batches or {})
+    decisive = asdict(settings) | dict(learns_from or {})
     spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, decisive)
     _learns(model, settings)
     last, bad = time.monotonic(), 0

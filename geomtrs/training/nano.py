@@ -25,8 +25,8 @@ from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
 from geomtrs.errors import JobError
+from geomtrs.models.checkpoint import file_hash, verified_bytes
 from geomtrs.models.checkpoint import read_config as read_checkpoint
-from geomtrs.models.checkpoint import verified_bytes
 from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
 from geomtrs.models.nano import FAMILY, weights_of
 from geomtrs.nn.efficientnet import convert_lite0
@@ -198,10 +198,26 @@ def _train(
         settings,
         Path(config.out),
         stage=stage,
-        of_batches={"batch": config.batch, "absent": config.absent},
+        learns_from={"batch": config.batch, "absent": config.absent, **_learned_from(config, pack, stage)},
         look=look,
         told=told,
     )
+
+
+def _learned_from(config: StageConfig, pack: Path, stage: str) -> dict[str, object]:
+    """What a stage learns from and begins with, told by what is in it: files that were moved are the same."""
+    start = None if config.start is None else Path(config.start)
+    language = config.language if stage == "stage2" and start is not None and not start.is_dir() else None
+    return {
+        "data": f"{len(Pack(pack).samples)} samples, {file_hash(pack / 'index.json')[:12]}",
+        "start": start and _marked(start),
+        "language": language and _marked(Path(language)),
+        "fusion": config.fusion,
+    }
+
+
+def _marked(weights: Path) -> str:
+    return f"weights {file_hash(weights / 'model.safetensors' if weights.is_dir() else weights)[:12]}"
 
 
 def _batches(config: StageConfig, pack: Path) -> Batches:

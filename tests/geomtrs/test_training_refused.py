@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,38 @@ def test_weights_that_float16_cannot_hold_are_not_exported(tmp_path: Path) -> No
     with pytest.raises(JobError, match=r"encoder\.stem\.weight"):
         write_checkpoint(tmp_path, state, params, calibration={}, training={})
     assert list(tmp_path.iterdir()) == []
+
+
+def otherwise(folder: Path) -> Path:
+    """A folder of nano's weights that are others than those that ship by one number."""
+    copy = Path(shutil.copytree(WEIGHTS, folder))
+    network, params, _ = nano._go_on(WEIGHTS)
+    state = network.state_dict()
+    state["encoder.stem.bias"] = state["encoder.stem.bias"] + 1
+    write_checkpoint(copy, state, params, calibration={}, training={})
+    return copy
+
+
+@pytest.mark.parametrize("other", ["data", "start", "fusion"])
+def test_a_stage_that_learned_otherwise_is_not_gone_on_with(data: Path, tmp_path: Path, other: str) -> None:
+    begun = config(nano.packed(config(data, tmp_path / "one")), tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS))
+    nano.stage2(begun)
+    write_set(tmp_path / "more", pairs=4)
+    told = {
+        "data": str(nano.packed(config(tmp_path / "more", tmp_path / "two"))),
+        "start": str(otherwise(tmp_path / "start")),
+        "fusion": "avg",
+    }
+    with pytest.raises(JobError, match=f"a stage of other settings \\({other}: "):
+        nano.stage2(replace(begun, **{other: told[other]}))
+
+
+def test_a_stage_goes_on_when_its_pack_and_its_start_were_moved(data: Path, tmp_path: Path) -> None:
+    begun = config(nano.packed(config(data, tmp_path / "one")), tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS))
+    nano.stage2(begun)
+    there = str(shutil.move(begun.data, tmp_path / "elsewhere"))
+    copy = str(shutil.copytree(WEIGHTS, tmp_path / "start"))
+    assert nano.stage2(replace(begun, data=there, start=copy)).is_dir()
 
 
 def test_a_mistake_in_the_data_leaves_nothing_behind_that_spoils_the_next_run(data: Path, tmp_path: Path) -> None:
