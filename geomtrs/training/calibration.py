@@ -6,7 +6,7 @@ is multiplied to it everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from scipy.optimize import minimize_scalar
@@ -14,18 +14,22 @@ from torch import Tensor
 
 from geomtrs.data.labels import PRESENT, UNKNOWN
 from geomtrs.models.mtrefseg import MTRefSeg
-from geomtrs.training.loop import Ask
+from geomtrs.training.loop import Ask, Told, counted
 from geomtrs.training.samples import Batch
 
 PIXELS = 4096  # of each answer: more move no temperature
+_COUNTED = 4  # batches from one line of progress to the next
 
 
 @torch.inference_mode()
-def calibrate(model: MTRefSeg, ask: Ask, batches: Iterable[Batch]) -> dict[str, float]:
+def calibrate(model: MTRefSeg, ask: Ask, batches: Sequence[Batch], told: Told | None = None) -> dict[str, float]:
     """`mask_temperature` and `existence_temperature` of a model in evaluation mode on these batches."""
     masks, truths, exists, there = [], [], [], []
     generator = torch.Generator().manual_seed(0)
-    for batch in batches:
+    count = counted(told, "calibration", len(batches))
+    for number, batch in enumerate(batches):
+        if number % _COUNTED == 0:
+            count(number)
         answer = model.answer(model.maps(batch.images.float()), ask(batch.questions))
         logits = torch.nn.functional.interpolate(
             answer.mask, size=batch.answers.shape[-2:], mode="bilinear", align_corners=False
@@ -39,6 +43,7 @@ def calibrate(model: MTRefSeg, ask: Ask, batches: Iterable[Batch]) -> dict[str, 
         sure = batch.existence != UNKNOWN
         exists.append(answer.existence[sure])
         there.append(batch.existence[sure] == PRESENT)
+    count(len(batches))
     return {
         "mask_temperature": round(temperature(torch.cat(masks), torch.cat(truths)), 3) if masks else 1.0,
         "existence_temperature": round(temperature(torch.cat(exists), torch.cat(there)), 3) if exists else 1.0,

@@ -37,7 +37,7 @@ class StageConfig:
     ema          decay of the averaged weights; 0: none
     precision    auto, fp32 or bf16
     keep_norms   nano: statistics of batch norms stay as they are, for going on with few pictures
-    agree        nano stage 2: steps at its end that look at no picture (training.agreeing); 0: none
+    agree        nano stage 2: steps after `steps` or `minutes` that look at no picture (training.agreeing); 0: none
     fusion       one of the published kinds; nano's stage 2 is told the one of its stage 1
     lora_rank    base: 0 trains whole layers, else low-rank adapters on every linear layer but the language head
     end_to_end   base: stage 1 trains everything on one fixed sentence (the published e2e ablation)

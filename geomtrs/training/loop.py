@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 Ask = Callable[[Tensor], SentenceQuery]  # questions (B, K, 3) → queries with fields (B, K, …)
 Batches = Callable[[int], Iterator[Batch]]  # endless, from the batch of this number on
-Told = Callable[[dict[str, float]], None]  # is told of every line of the log
+Told = Callable[[dict[str, float]], None]  # is told of every line of the log, and of what comes after the steps
 
 _MAY_DIFFER = ("save_every", "look_every", "log_every", "device")  # when a stage goes on
 _BAD_STEPS = 20  # steps in a row without a finite gradient after which there is nothing to hope for
@@ -64,7 +64,7 @@ class Settings:
         """How much of the stage is behind, 0..1."""
         if self.steps is not None:
             return steps / self.steps
-        return seconds / self.seconds if self.seconds else 1.0
+        return min(1.0, seconds / self.seconds) if self.seconds else 1.0
 
 
 def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> list[dict[str, object]]:
@@ -168,6 +168,17 @@ def train(
                 progress = {"spent": spent, "steps": steps, "settings": decisive}
                 save_state(folder / f"{stage}.pt", modules, optimiser, progress)
     return average
+
+
+def counted(told: Told | None, part: str, of: int) -> Callable[[int], None]:
+    """Tells how many steps of a `part` after the training are done, and the seconds since now."""
+    begun = time.monotonic()
+
+    def count(done: int) -> None:
+        if told is not None:
+            told({part: done, "of": of, "share": done / of, "s": time.monotonic() - begun})
+
+    return count
 
 
 def _learns(model: MTRefSeg, settings: Settings) -> None:

@@ -92,16 +92,17 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
     else:
         model, params, bank = _begin(start, config, folder)
     model = _quick(model)
-    average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=told).cpu()
+    then = told and (lambda facts: told({**facts, "words_after": config.agree}))
+    average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=then).cpu()
     if config.agree:
         torch.manual_seed(config.seed)
         bf16 = config.precision != "fp32" and cpu_has_bf16()  # it looks at no picture, so the processor will do
-        agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16)
+        agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16, told=told)
     unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
     if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with
         calibration = read_checkpoint(start, FAMILY)["calibration"]
     else:
-        calibration = calibrate(average, _asking(average, bank), unseen)
+        calibration = calibrate(average, _asking(average, bank), unseen, told)
     training = {
         key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")
     }

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from geomtrs.cli.train import _line
 from geomtrs.data.pairs import Pack
 from geomtrs.errors import JobError, QueryError
 from geomtrs.training import loop, nano
 from geomtrs.training.config import StageConfig
 from geomtrs.training.export import write_checkpoint
+from geomtrs.training.stages import meaning_of, training_expressions
 from tests.geomtrs.test_learning import write_set
 from tests.geomtrs.test_training import WEIGHTS, config
 
@@ -131,3 +133,42 @@ def test_a_start_that_is_not_there_or_does_not_read_is_named_before_anything_is_
 def test_the_first_stage_begins_with_no_folder(data: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match="nano: found a folder; wanted EfficientNet-Lite0"):
         nano.stage1(config(data, tmp_path / "out", start=str(WEIGHTS)))
+
+
+@pytest.mark.slow
+def test_the_last_steps_of_a_stage_tell_how_far_they_are(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_each = list({meaning_of(e): e for e in training_expressions()}.values())
+    monkeypatch.setattr(nano, "training_expressions", lambda: one_each)  # the whole grammar takes a minute to read
+    lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
+    (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"', 1), encoding="utf-8")
+    told: list[dict[str, float]] = []
+    nano.stage2(config(data, tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS), agree=2), told.append)
+    assert told[0]["words_after"] == 2
+    words = [facts["words"] for facts in told if "words" in facts]
+    calibration = [facts["calibration"] / facts["of"] for facts in told if "calibration" in facts]
+    assert (words[0], words[-1], calibration[0], calibration[-1]) == (0, 2, 0, 1)
+    assert told[-1]["share"] == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"step": 20, "share": 0.25, "s": 60, "loss": 1}, "step 20 · 25% · loss 1.000 · 3 min left"),
+        ({"step": 1, "share": 1.0, "s": 6, "loss": 1, "words_after": 9}, "100% · loss 1.000 · 0 min left, then words"),
+        ({"words": 0, "of": 1500, "share": 0, "s": 0}, "words 0 of 1500"),
+        ({"words": 300, "of": 1500, "share": 0.2, "s": 105}, "words 300 of 1500 · 7 min left"),
+    ],
+)
+def test_a_line_of_progress_says_what_is_left(
+    capsys: pytest.CaptureFixture[str], facts: dict[str, float], said: str
+) -> None:
+    _line(facts)
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
+def test_no_more_than_the_whole_of_a_schedule_by_the_clock_is_done(data: Path, tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    nano.stage1(config(data, tmp_path / "out", steps=None, minutes=1e-4, batch=1), told.append)
+    assert told[-1]["share"] == 1
