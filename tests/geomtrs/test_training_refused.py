@@ -15,6 +15,7 @@ import torch
 from geomtrs.cli.train import _line
 from geomtrs.data.pairs import Pack
 from geomtrs.errors import JobError, QueryError
+from geomtrs.models.checkpoint import write_weights
 from geomtrs.training import loop, nano
 from geomtrs.training.config import StageConfig
 from geomtrs.training.export import write_checkpoint
@@ -172,3 +173,10 @@ def test_no_more_than_the_whole_of_a_schedule_by_the_clock_is_done(data: Path, t
     told: list[dict[str, float]] = []
     nano.stage1(config(data, tmp_path / "out", steps=None, minutes=1e-4, batch=1), told.append)
     assert told[-1]["share"] == 1
+
+
+def test_exported_weights_are_as_readable_as_their_config(tmp_path: Path) -> None:
+    write_weights(tmp_path / "model.safetensors", {"a": torch.zeros(1)})
+    (tmp_path / "config.json").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
