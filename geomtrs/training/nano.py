@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
-from geomtrs.data.labels import PRESENT
-from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
+from geomtrs.data.labels import PRESENT, mask_means, rule_of
+from geomtrs.data.pairs import Pack, Sample, read_folder, read_places, write_pack
 from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
@@ -51,6 +51,7 @@ from geomtrs.training.stages import (
 )
 
 Planes = tuple[dict[str, object], dict[str, NDArray[np.uint8]]]
+UNCALIBRATED = {"mask_temperature": 1.0, "existence_temperature": 1.0}
 VAL_BATCHES, CALIBRATION_BATCHES = 4, 24
 
 
@@ -98,11 +99,10 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
         torch.manual_seed(config.seed)
         bf16 = config.precision != "fp32" and cpu_has_bf16()  # it looks at no picture, so the processor will do
         agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16, told=told)
-    unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
-    if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with
-        calibration = read_checkpoint(start, FAMILY)["calibration"]
-    else:
-        calibration = calibrate(average, _asking(average, bank), unseen, told)
+    calibration = read_checkpoint(start, FAMILY)["calibration"] if start.is_dir() else UNCALIBRATED
+    if any(sample.split == "val" and _is_known(sample) for sample in Pack(pack).samples):
+        unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
+        calibration = calibration | calibrate(average, _asking(average, bank), unseen, told)
     training = {
         key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")
     }
@@ -254,6 +254,11 @@ def val_batches(pack: Path, size: int, count: int) -> list[Batch]:
         return []
     sampler = PairSampler(Pack(pack), np.random.default_rng(0), split="val")
     return [batch_of(sampler, np.random.default_rng([9, i]), size) for i in range(count)]
+
+
+def _is_known(sample: Sample) -> bool:
+    """Its set has a rule, or a mask with a meaning: else only what is laid into it is."""
+    return rule_of(sample.set, sample.name) is not None or mask_means(sample.set, sample.name) is not None
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import pytest
 import torch
 
 from geomtrs.cli.train import _line
+from geomtrs.data.labels import ABSENT
 from geomtrs.data.pairs import Pack
 from geomtrs.errors import JobError, QueryError
 from geomtrs.models.checkpoint import write_weights
 from geomtrs.training import loop, nano
+from geomtrs.training.calibration import calibrate
 from geomtrs.training.config import StageConfig
 from geomtrs.training.export import write_checkpoint
 from geomtrs.training.stages import meaning_of, training_expressions
@@ -180,3 +183,28 @@ def test_exported_weights_are_as_readable_as_their_config(tmp_path: Path) -> Non
     (tmp_path / "config.json").touch()
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+def write_nothing_known(data: Path) -> None:
+    """The same pairs in a set without a rule, some of them for validation."""
+    lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
+    (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"', 1), encoding="utf-8")
+    (data / "fotbcd").rename(data / "mine")
+
+
+def test_pictures_of_which_nothing_is_known_calibrate_nothing(data: Path, tmp_path: Path) -> None:
+    write_nothing_known(data)
+    folder = nano.stage2(config(data, tmp_path / "out", steps=1, batch=2, start=str(WEIGHTS)))
+    told = [json.loads((one / "config.json").read_text("utf-8"))["calibration"] for one in (folder, WEIGHTS)]
+    assert told[0] == told[1]
+
+
+def test_scenes_where_nothing_changed_leave_the_certainty_of_change_alone(data: Path, tmp_path: Path) -> None:
+    lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
+    (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"', 1), encoding="utf-8")
+    pack = nano.packed(config(data, tmp_path / "out"))
+    batches = nano.val_batches(pack, 2, 2)
+    for batch in batches:
+        batch.answers[:], batch.existence[:] = ABSENT, ABSENT
+    network, _, tokenizer = nano._go_on(WEIGHTS)
+    assert calibrate(network.eval(), nano._asking(network, nano._bank(network, tokenizer, 0)), batches) == {}
