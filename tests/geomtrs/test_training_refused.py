@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import geomtrs.cli.app as cli
 from geomtrs.cli.train import _line
 from geomtrs.data.labels import ABSENT
 from geomtrs.data.pairs import Pack
@@ -20,11 +21,11 @@ from geomtrs.errors import JobError, QueryError
 from geomtrs.models.checkpoint import write_weights
 from geomtrs.training import loop, nano
 from geomtrs.training.calibration import calibrate
-from geomtrs.training.config import StageConfig
+from geomtrs.training.config import StageConfig, read_config
 from geomtrs.training.export import write_checkpoint
 from geomtrs.training.stages import meaning_of, training_expressions
 from tests.geomtrs.test_learning import write_set
-from tests.geomtrs.test_training import WEIGHTS, config
+from tests.geomtrs.test_training import CONFIGS, WEIGHTS, config
 
 
 @pytest.fixture
@@ -208,3 +209,32 @@ def test_scenes_where_nothing_changed_leave_the_certainty_of_change_alone(data: 
         batch.answers[:], batch.existence[:] = ABSENT, ABSENT
     network, _, tokenizer = nano._go_on(WEIGHTS)
     assert calibrate(network.eval(), nano._asking(network, nano._bank(network, tokenizer, 0)), batches) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["detect", "a.tif"], "the same command goes on, or geomtrs resume DIR"),
+        (["train", "stage1", "c.toml"], "the same command goes on from the last checkpoint, if there is one"),
+        (["craft", "run"], "what is finished is kept: the same command goes on"),
+        (["evaluate", "pack"], "the same command begins anew"),
+        (["data", "pack", "sets"], "the same command begins anew"),
+    ],
+)
+def test_who_interrupts_a_command_is_told_what_it_kept(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
+def test_the_config_for_few_pictures_keeps_checkpoints_on_the_way() -> None:
+    going = read_config(CONFIGS / "nano_go_on.toml")
+    assert going.steps is not None
+    assert going.save_every < going.steps
