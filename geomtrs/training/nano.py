@@ -121,6 +121,7 @@ def packed(config: StageConfig) -> Path:
     """The pack of a config's data: itself, or one made in `out` of its folder of sets and drawn scenes."""
     data, pack = Path(config.data), Path(config.out) / "pack"
     if (data / "index.json").is_file():
+        _refuse_other_samples(config, data)
         return data
     made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
     if (pack / "index.json").is_file():
@@ -146,6 +147,25 @@ def packed(config: StageConfig) -> Path:
             )
         (temporary / made.name).write_text(json.dumps(of), encoding="utf-8")
     return pack
+
+
+def _refuse_other_samples(config: StageConfig, pack: Path) -> None:
+    """Raises JobError where a pack has other sets, or other scenes to validate on, than the config asks for."""
+    samples = [sample for sample in Pack(pack).samples if sample.set != "drawn"]
+    others = sorted({sample.set for sample in samples} - set(config.sets or (sample.set for sample in samples)))
+    if others:
+        raise JobError(
+            pack, found=f"samples of {', '.join(others)}", wanted=f"{', '.join(config.sets)} alone",
+            remedy="leave sets out of the config, or name the folder of sets as data",
+        )  # fmt: skip
+    places = {} if config.val is None else read_places(Path(config.val))
+    for sample in samples:
+        kept = sample.scene in places.get(sample.set, ())
+        if sample.set in places and kept != (sample.split == "val"):
+            raise JobError(
+                pack, found=f"{sample.set}/{sample.name} to {'train' if kept else 'validate on'}",
+                wanted=f"what {config.val} says", remedy="leave val out of the config, or pack the sets with it",
+            )  # fmt: skip
 
 
 def drawn_samples(count: int) -> Iterator[Planes]:

@@ -238,3 +238,37 @@ def test_the_config_for_few_pictures_keeps_checkpoints_on_the_way() -> None:
     going = read_config(CONFIGS / "nano_go_on.toml")
     assert going.steps is not None
     assert going.save_every < going.steps
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sets = [1, 2]", "sets: found .*wanted a list of names"),
+        ("drawn = -5", "drawn: found -5; wanted 0 or more"),
+        ("agree = -3", "agree: found -3"),
+        ("clip = -1.0", "clip: found"),
+        ("encoder_rate = -1.0", "encoder_rate: found"),
+        ("weight_decay = nan", "weight_decay: found nan"),
+        ("seed = -1", "seed: found -1"),
+        ("workers = -1", "workers: found -1"),
+        ("warmup = -1", "warmup: found -1; wanted 0 to 1"),
+        ("ema = 2.0", r"ema: found 2\.0; wanted 0 to 1"),
+        ("frozen_blocks = 99", "frozen_blocks: found 99; wanted 0 to 16"),
+        ("lora_rank = 4", "lora_rank: found 4; wanted it of base alone"),
+        ("end_to_end = true", "end_to_end: found True; wanted it of base alone"),
+    ],
+)
+def test_a_number_that_no_training_can_mean_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "run.toml").write_text(f'model = "nano"\ndata = "d"\nout = "o"\nsteps = 3\n{line}\n', "utf-8")
+    with pytest.raises(QueryError, match=said):
+        read_config(tmp_path / "run.toml")
+
+
+def test_a_pack_of_other_sets_or_scenes_than_the_config_asks_for_is_refused(data: Path, tmp_path: Path) -> None:
+    pack = nano.packed(config(data, tmp_path / "out", drawn=1))
+    assert nano.packed(config(pack, tmp_path / "two", sets=("fotbcd",))) == pack
+    with pytest.raises(JobError, match="found samples of fotbcd; wanted levir_cd alone"):
+        nano.packed(config(pack, tmp_path / "two", sets=("levir_cd",)))
+    (tmp_path / "val.json").write_text('{"fotbcd": ["s1"]}', encoding="utf-8")
+    with pytest.raises(JobError, match="found fotbcd/1 to train"):
+        nano.packed(config(pack, tmp_path / "two", val=str(tmp_path / "val.json")))
