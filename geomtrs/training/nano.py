@@ -242,6 +242,8 @@ def _marked(weights: Path) -> str:
 
 
 def _batches(config: StageConfig, pack: Path) -> Batches:
+    PairSampler(Pack(pack), np.random.default_rng(0))  # an empty split is told here, not from another process
+
     def batches(first: int) -> Iterator[Batch]:
         stream = BatchStream(str(pack), batch=config.batch, seed=config.seed, first=first, absent=config.absent)
         prefetch = 6 if config.workers else None

@@ -39,6 +39,7 @@ from geomtrs.training.config import StageConfig
 from geomtrs.training.lora import add_adapters, merge_adapters
 from geomtrs.training.point_losses import IGNORED, language_loss, set_loss
 from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Samples, batches
+from tiling.errors import TilingError
 
 DATA = Path(__file__).parents[1] / "data"
 PROMPT = json.loads((DATA / "parity" / "prompt.json").read_text(encoding="utf-8"))
@@ -287,6 +288,16 @@ def test_a_stage_of_other_sentences_or_another_start_is_not_gone_on_with(
         published.stage1(replace(begun, data=str(other)), side_px=64)
     moved_data = str(shutil.copytree(data, tmp_path / "moved"))
     assert published.stage1(replace(begun, data=moved_data), side_px=64) == first
+
+
+def test_a_picture_that_does_not_read_is_named_from_the_process_that_loads(
+    start: Path, data: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(data, tmp_path / "broken")
+    for picture in (broken / "A").iterdir():
+        picture.write_bytes(picture.read_bytes()[:200])
+    with pytest.raises(TilingError, match=r"^/.*/A/(one|two)[^ ]*: found "):
+        published.stage1(config(start, broken, tmp_path / "out", workers=1), side_px=64)
 
 
 def test_a_gradient_that_is_no_number_moves_nothing_and_stops_after_a_while(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -272,3 +274,27 @@ def test_a_pack_of_other_sets_or_scenes_than_the_config_asks_for_is_refused(data
     (tmp_path / "val.json").write_text('{"fotbcd": ["s1"]}', encoding="utf-8")
     with pytest.raises(JobError, match="found fotbcd/1 to train"):
         nano.packed(config(pack, tmp_path / "two", val=str(tmp_path / "val.json")))
+
+
+def trained(tmp_path: Path, data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`geomtrs train stage1` in a process of its own, whose loader is another one."""
+    (tmp_path / "run.toml").write_text(
+        'model = "nano"\ndata = "d"\nout = "o"\nsteps = 1\nbatch = 1\ndrawn = 0\nworkers = 1\n', encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "geomtrs", "train", "stage1", str(tmp_path / "run.toml"), "--data", str(data)]
+    return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+
+
+def test_pictures_without_any_to_train_on_are_told_in_one_line(data: Path, tmp_path: Path) -> None:
+    lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
+    (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"'), encoding="utf-8")
+    done = trained(tmp_path, data, "-o", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: split train: found no sample; wanted one at least")
+
+
+def test_an_out_folder_under_a_file_is_refused_before_anything_is_packed(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    done = trained(tmp_path, data, "-o", str(tmp_path / "afile" / "x" / "y"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {tmp_path / 'afile'}: found a file; wanted a folder")
