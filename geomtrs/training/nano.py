@@ -164,7 +164,7 @@ def _refuse_other_samples(config: StageConfig, pack: Path) -> None:
         if sample.set in places and kept != (sample.split == "val"):
             raise JobError(
                 pack, found=f"{sample.set}/{sample.name} to {'train' if kept else 'validate on'}",
-                wanted=f"what {config.val} says", remedy="leave val out of the config, or pack the sets with it",
+                wanted=f"the scenes that {config.val} keeps", remedy="leave val out of the config, or pack with it",
             )  # fmt: skip
 
 
