@@ -14,6 +14,7 @@ from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
 DONE, FAILED, ASKED_WRONGLY, IN_PART, INTERRUPTED = 0, 1, 2, 3, 130
+_RESUMED = ("detect", "ask", "batch", "resume", "rerun")  # verbs whose runs are kept block by block
 
 EPILOG = """Examples:
 
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app([a for a in arguments if a != "--debug"], standalone_mode=False)
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
+        sys.exit(_interrupted(arguments))
     except TilingError as error:
         if debug:
             raise
@@ -89,9 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # typer's own usage errors, and whatever nobody foresaw
         if debug:
             raise
-        sys.exit(_usage_or_bug(error))
+        sys.exit(_usage_or_bug(error, arguments))
     # Some releases of typer take Ctrl-C themselves, and only return its code.
-    sys.exit(_interrupted() if code == INTERRUPTED else code if isinstance(code, int) else DONE)
+    sys.exit(_interrupted(arguments) if code == INTERRUPTED else code if isinstance(code, int) else DONE)
 
 
 def _asked_wrongly(error: TilingError) -> bool:
@@ -100,10 +101,10 @@ def _asked_wrongly(error: TilingError) -> bool:
     return isinstance(error, QueryError) or existing or error.found in ("no such model", "an unknown option")
 
 
-def _usage_or_bug(error: Exception) -> int:
+def _usage_or_bug(error: Exception, arguments: list[str]) -> int:
     # Some releases of typer carry a click of their own, so its errors are known by what they offer, not by their class.
     if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C inside a command
-        return _interrupted()
+        return _interrupted(arguments)
     if hasattr(error, "format_message"):
         message = error.format_message().rstrip(".?")
         if message:  # empty where nothing was asked: then the help has been printed
@@ -121,8 +122,17 @@ def _remedy(error: Exception) -> str:
     return f"did you mean {near[0]}?" if near else f"see {verb} --help"
 
 
-def _interrupted() -> int:
-    _say("interrupted; what is finished is kept: the same command goes on, or geomtrs resume DIR")
+def _interrupted(arguments: list[str]) -> int:
+    verbs = [a for a in arguments if not a.startswith("-")]
+    if verbs[:1] == ["train"]:
+        kept = "the same command goes on from the last checkpoint, if there is one"
+    elif verbs[:2] == ["craft", "run"]:
+        kept = "what is finished is kept: the same command goes on"
+    elif verbs and verbs[0] in _RESUMED:
+        kept = "what is finished is kept: the same command goes on, or geomtrs resume DIR"
+    else:
+        kept = "the same command begins anew"
+    _say(f"interrupted; {kept}")
     return INTERRUPTED
 
 

@@ -18,7 +18,9 @@ Out = Annotated[str | None, typer.Option("--out", "-o", help="Instead of the con
 Start = Annotated[str | None, typer.Option(help="What to begin with, instead of the config's.")]
 Language = Annotated[str | None, typer.Option(help="Folder of MiniLM, instead of the config's.")]
 Steps = Annotated[int | None, typer.Option(help="How many steps, instead of the config's length.")]
-Minutes = Annotated[float | None, typer.Option(help="How long, instead of the config's length.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="How long, instead of the config's length; `agree` comes after it.")
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No lines of progress.")]
 
@@ -85,16 +87,28 @@ def _run(stage: int, config: Path, told: Mapping[str, object], *, quiet: bool) -
     from geomtrs.training.config import read_config
 
     settings = read_config(config, **told)
+    _refuse_under_a_file(Path(settings.out))
     family = importlib.import_module("geomtrs.training." + ("nano" if settings.model == "nano" else "published"))
     made = getattr(family, f"stage{stage}")(settings, None if quiet else _line)
     print(made)
 
 
+def _refuse_under_a_file(out: Path) -> None:
+    """Before anything is packed or computed."""
+    from tiling.errors import OutputError
+
+    there = next((path for path in (out, *out.parents) if path.exists()), None)
+    if there is not None and not there.is_dir():
+        raise OutputError(there, found="a file", wanted="a folder", remedy="name another --out")
+
+
 def _line(facts: dict[str, float]) -> None:
-    share, seconds = facts["share"], facts["s"]
-    left = seconds / share - seconds if share else 0.0
+    share = facts["share"]
+    left = f" · {facts['s'] * (1 / share - 1) / 60:.0f} min left" if share else ""
+    part = next((name for name in ("words", "calibration") if name in facts), None)
+    if part is not None:
+        print(f"{part} {facts[part]:.0f} of {facts['of']:.0f}{left}", file=sys.stderr)
+        return
     val = f" · val {facts['val_loss']:.3f}" if "val_loss" in facts else ""
-    print(
-        f"step {facts['step']:.0f} · {share:.0%} · loss {facts['loss']:.3f}{val} · {left / 60:.0f} min left",
-        file=sys.stderr,
-    )
+    then = ", then words" if facts.get("words_after") else ""
+    print(f"step {facts['step']:.0f} · {share:.0%} · loss {facts['loss']:.3f}{val}{left}{then}", file=sys.stderr)

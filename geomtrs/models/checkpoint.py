@@ -51,7 +51,10 @@ def dequantise(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """A safetensors file of these weights, written under a temporary name and renamed."""
     temporary = path.with_suffix(".tmp")
+    temporary.touch()
+    mode = temporary.stat().st_mode
     save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
+    temporary.chmod(mode)  # safetensors makes files that nobody else may read
     temporary.replace(path)
 
 

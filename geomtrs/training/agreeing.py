@@ -18,18 +18,23 @@ from torch.nn.functional import cosine_similarity
 from geomtrs.data.wording import worded
 from geomtrs.nn.mask_decoder import DIRECTIONS, SentenceQuery
 from geomtrs.nn.reader import WordReader
+from geomtrs.training.loop import Told, counted
 from geomtrs.training.stages import SentenceBank, distance, meaning_of
 
 ALIKE = 0.93  # cosine from which two sentences ask for the same thing
 _READ_AT_ONCE, _ASTRAY, _KEPT, _WORDED = 512, 32, 64, 144  # sentences
 _APPEARED, _REPLACED = DIRECTIONS.index("appeared"), DIRECTIONS.index("replaced")
+_COUNTED = 20  # steps from one line of progress to the next
 _RATE, _TOWER_RATE = 6e-4, 0.1  # the tower at a share of the head's
 
 Usual = Mapping[tuple[int, int, int], SentenceQuery]  # what a meaning asks: fields (D,)
 
 
-def agree(reader: WordReader, bank: SentenceBank, *, steps: int, seed: int = 0, bf16: bool = False) -> int:
+def agree(
+    reader: WordReader, bank: SentenceBank, *, steps: int, seed: int = 0, bf16: bool = False, told: Told | None = None
+) -> int:
     """Fits head and tower in so many steps; returns how many sentences of the bank had gone astray."""
+    counted(told, "words", steps)(0)  # all sentences are read first
     reader.eval().requires_grad_(True)
     reader.tower.words.requires_grad_(False)  # rare words would be left behind
     with torch.no_grad():
@@ -45,7 +50,8 @@ def agree(reader: WordReader, bank: SentenceBank, *, steps: int, seed: int = 0, 
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps)
     weights, fresh = bank.weights(), _fresh(usual, bank, seed)
     draws = [(weights * of, min(some, int(of.sum()))) for of, some in ((astray, _ASTRAY), (~astray, _KEPT)) if of.any()]
-    for _ in range(steps):
+    count = counted(told, "words", steps)
+    for done in range(1, steps + 1):
         numbers = torch.cat([torch.multinomial(each, some, replacement=True) for each, some in draws])
         loss = torch.zeros(())
         kept = bank.ids[numbers], bank.real[numbers], _of(target, numbers), bank.meanings[numbers, 1]
@@ -58,6 +64,8 @@ def agree(reader: WordReader, bank: SentenceBank, *, steps: int, seed: int = 0, 
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimiser.step()
         schedule.step()
+        if done % _COUNTED == 0 or done == steps:
+            count(done)
     bank.read_anew(reader.tower)
     return int(astray.sum())
 

@@ -6,7 +6,8 @@ is multiplied to it everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 
 import torch
 from scipy.optimize import minimize_scalar
@@ -14,18 +15,26 @@ from torch import Tensor
 
 from geomtrs.data.labels import PRESENT, UNKNOWN
 from geomtrs.models.mtrefseg import MTRefSeg
-from geomtrs.training.loop import Ask
+from geomtrs.training.loop import Ask, Told, counted
 from geomtrs.training.samples import Batch
 
 PIXELS = 4096  # of each answer: more move no temperature
+_SEARCH = -1.6, 2.3  # of the logarithm
+_COUNTED = 4  # batches from one line of progress to the next
 
 
 @torch.inference_mode()
-def calibrate(model: MTRefSeg, ask: Ask, batches: Iterable[Batch]) -> dict[str, float]:
-    """`mask_temperature` and `existence_temperature` of a model in evaluation mode on these batches."""
+def calibrate(model: MTRefSeg, ask: Ask, batches: Sequence[Batch], told: Told | None = None) -> dict[str, float]:
+    """`mask_temperature` and `existence_temperature` of a model in evaluation mode on these batches.
+
+    Either is left out where they do not tell it.
+    """
     masks, truths, exists, there = [], [], [], []
     generator = torch.Generator().manual_seed(0)
-    for batch in batches:
+    count = counted(told, "calibration", len(batches))
+    for number, batch in enumerate(batches):
+        if number % _COUNTED == 0:
+            count(number)
         answer = model.answer(model.maps(batch.images.float()), ask(batch.questions))
         logits = torch.nn.functional.interpolate(
             answer.mask, size=batch.answers.shape[-2:], mode="bilinear", align_corners=False
@@ -39,10 +48,17 @@ def calibrate(model: MTRefSeg, ask: Ask, batches: Iterable[Batch]) -> dict[str, 
         sure = batch.existence != UNKNOWN
         exists.append(answer.existence[sure])
         there.append(batch.existence[sure] == PRESENT)
-    return {
-        "mask_temperature": round(temperature(torch.cat(masks), torch.cat(truths)), 3) if masks else 1.0,
-        "existence_temperature": round(temperature(torch.cat(exists), torch.cat(there)), 3) if exists else 1.0,
-    }
+    count(len(batches))
+    return _fitted("mask_temperature", masks, truths) | _fitted("existence_temperature", exists, there)
+
+
+def _fitted(name: str, logits: list[Tensor], truths: list[Tensor]) -> dict[str, float]:
+    """Nothing where all is true or all is not, or where the best lies at an end of the search."""
+    truth = torch.cat(truths) if truths else torch.zeros(0, dtype=torch.bool)
+    if not truth.any() or truth.all():
+        return {}
+    found = temperature(torch.cat(logits), truth)
+    return {name: round(found, 3)} if min(abs(math.log(found) - end) for end in _SEARCH) > 0.01 else {}
 
 
 def temperature(logits: Tensor, truth: Tensor) -> float:
@@ -53,5 +69,5 @@ def temperature(logits: Tensor, truth: Tensor) -> float:
         scaled = logits.double() / torch.tensor(log_t).exp()
         return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, wanted))
 
-    found = minimize_scalar(cost, bounds=(-1.6, 2.3), method="bounded")
+    found = minimize_scalar(cost, bounds=_SEARCH, method="bounded")
     return float(torch.tensor(float(found.x)).exp())

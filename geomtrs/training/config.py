@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from geomtrs.errors import QueryError
 
@@ -22,6 +23,7 @@ class StageConfig:
     data         nano: a folder of sets (data.pairs) or a pack of it; base: a split in the layout of MTRefSeg-21K
     val          nano: a JSON file of the scenes of each set that are kept for validation; else samples.jsonl says which
     sets         only these sets of the folder; empty: all
+    drawn        nano: so many drawn scenes beside those of a folder; a pack has its own
     out          checkpoints, log.jsonl and pictures go here; a stage that died in it is continued
     absent       nano: asked about things that are not there too; only without them can one see what they teach
     start        nano stage 1: EfficientNet-Lite0 weights; stage 2: stage1.pt, a folder of nano's weights to go on
@@ -36,7 +38,7 @@ class StageConfig:
     ema          decay of the averaged weights; 0: none
     precision    auto, fp32 or bf16
     keep_norms   nano: statistics of batch norms stay as they are, for going on with few pictures
-    agree        nano stage 2: steps at its end that look at no picture (training.agreeing); 0: none
+    agree        nano stage 2: steps after `steps` or `minutes` that look at no picture (training.agreeing); 0: none
     fusion       one of the published kinds; nano's stage 2 is told the one of its stage 1
     lora_rank    base: 0 trains whole layers, else low-rank adapters on every linear layer but the language head
     end_to_end   base: stage 1 trains everything on one fixed sentence (the published e2e ablation)
@@ -89,6 +91,14 @@ class StageConfig:
             _positive(name, getattr(self, name))
         _positive(told[0], getattr(self, told[0]))
         _positive("rate", self.rate)
+        if self.model == "nano":
+            for name in ("lora_rank", "end_to_end"):
+                if value := getattr(self, name):
+                    _refuse(name, value, "it of base alone")
+        for name, (least, most) in _WITHIN.items():
+            value = getattr(self, name)
+            if not least <= value <= most or value == math.inf:
+                _refuse(name, value, f"{least} to {most}" if most < math.inf else f"{least} or more")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -140,6 +150,11 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "int": (int,), "int | None": (int,), "float": (int, float), "float | None": (int, float), "str": (str,),
     "str | None": (str,), "bool": (bool,), "tuple[str, ...]": (tuple,),
 }  # fmt: skip
+_ANY = 0, math.inf
+_WITHIN: Mapping[str, tuple[int, float]] = {
+    "drawn": _ANY, "agree": _ANY, "clip": _ANY, "encoder_rate": _ANY, "weight_decay": _ANY, "seed": _ANY,
+    "workers": _ANY, "lora_rank": _ANY, "warmup": (0, 1), "ema": (0, 1), "frozen_blocks": (0, 16),
+}  # fmt: skip
 _CHOICES = {"Model": Model, "Fusion": Fusion}
 
 
@@ -147,11 +162,16 @@ def _same_kind(path: Path, name: str, value: object, kind: str) -> None:
     choices = getattr(_CHOICES.get(kind), "__args__", ("auto", "fp32", "bf16") if kind.startswith("Literal") else None)
     wanted = _KINDS.get(kind)
     wrong = value not in choices if choices else wanted and not isinstance(value, wanted)
+    wrong = wrong or (isinstance(value, tuple) and not all(isinstance(one, str) for one in value))
     if wrong or (isinstance(value, bool) and kind != "bool"):
-        text = ", ".join(choices) if choices else kind
+        text = ", ".join(choices) if choices else "a list of names" if wanted == (tuple,) else kind
         raise QueryError(f"{path}: {name}", found=repr(value), wanted=text, remedy="correct it")
 
 
 def _positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise QueryError(f"config: {name}", found=repr(value), wanted="more than 0", remedy="correct it")
+    if not 0 < value < math.inf:  # no number (NaN) is not either
+        _refuse(name, value, "more than 0")
+
+
+def _refuse(name: str, value: object, wanted: str) -> NoReturn:
+    raise QueryError(f"config: {name}", found=repr(value), wanted=wanted, remedy="correct it")

@@ -14,6 +14,7 @@ from torch import Tensor
 from geomtrs.models.checkpoint import quantise, write_config, write_weights
 from geomtrs.models.mtrefseg import TOWER, NanoParams
 from geomtrs.models.nano import config_of
+from geomtrs.training.loop import refuse_no_numbers
 
 COMMON = 16000  # BERT's vocabulary is ordered by how often a word occurs
 
@@ -56,10 +57,14 @@ def write_checkpoint(
     calibration: dict[str, float],
     training: dict[str, Any],
 ) -> None:  # Any: JSON values
-    """`model.safetensors` in float16, `language.safetensors` in int8 and `config.json`; the tokenizer must be there."""
+    """`model.safetensors` in float16, `language.safetensors` in int8 and `config.json`; the tokenizer must be there.
+
+    Raises JobError for weights that float16 cannot hold.
+    """
     learned = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     tower = {k.removeprefix(TOWER): v for k, v in learned.items() if k.startswith(TOWER)}
     weights = {k: v.half() if v.dtype == torch.float32 else v for k, v in learned.items() if not k.startswith(TOWER)}
+    refuse_no_numbers(folder, weights | {k: v.half() for k, v in tower.items()})
     write_weights(folder / "language.safetensors", quantise(tower))
     write_weights(folder / "model.safetensors", weights)
     write_config(folder, config_of(params, calibration=calibration, training=training))

@@ -30,10 +30,12 @@ log = logging.getLogger(__name__)
 
 Ask = Callable[[Tensor], SentenceQuery]  # questions (B, K, 3) → queries with fields (B, K, …)
 Batches = Callable[[int], Iterator[Batch]]  # endless, from the batch of this number on
-Told = Callable[[dict[str, float]], None]  # is told of every line of the log
+Told = Callable[[dict[str, float]], None]  # is told of every line of the log, and of what comes after the steps
 
 _MAY_DIFFER = ("save_every", "look_every", "log_every", "device")  # when a stage goes on
 _BAD_STEPS = 20  # steps in a row without a finite gradient after which there is nothing to hope for
+_BAD_STEPS_AT_END = 2  # one moves nothing and does no harm
+_LOWER = "lower rate or set precision = 'fp32'; the last good checkpoint is kept and goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Settings:
         """How much of the stage is behind, 0..1."""
         if self.steps is not None:
             return steps / self.steps
-        return seconds / self.seconds if self.seconds else 1.0
+        return min(1.0, seconds / self.seconds) if self.seconds else 1.0
 
 
 def parameter_groups(model: MTRefSeg, extra: nn.Module, settings: Settings) -> list[dict[str, object]]:
@@ -117,14 +119,14 @@ def train(
     folder: Path,
     *,
     stage: str,
-    of_batches: Mapping[str, object] | None = None,
+    learns_from: Mapping[str, object] | None = None,
     look: Callable[[MTRefSeg, int], Mapping[str, float]] | None = None,
     told: Told | None = None,
 ) -> MTRefSeg:
     """Trains to the end of the stage and returns the averaged model; `folder` gets log.jsonl and `<stage>.pt`.
 
     A `<stage>.pt` that is there is continued: weights, averages, optimiser, steps and the time already spent. It has to
-    have been made with these settings, and with batches of which `of_batches` tells the same.
+    have been made with these settings, and of what `learns_from` tells.
     `look` is asked of the averaged model every so many steps (validation, pictures); what it says goes into the log.
 
     Raises JobError where the loss is no number any more; the last good checkpoint stays.
@@ -136,7 +138,7 @@ def train(
     )
     average, average_extra = deepcopy(model).eval(), deepcopy(extra).eval()
     modules = {"model": model, "extra": extra, "average": average, "average_extra": average_extra}
-    decisive = asdict(settings) | dict(of_batches or {})
+    decisive = asdict(settings) | dict(learns_from or {})
     spent, steps = _restore(folder / f"{stage}.pt", modules, optimiser, decisive)
     _learns(model, settings)
     last, bad = time.monotonic(), 0
@@ -146,17 +148,14 @@ def train(
             _set_rates(optimiser, settings, done)
             torch.manual_seed(settings.seed * 1_000_003 + steps)
             loss, parts = _gradients(model, ask, stream, optimiser, settings)
-            if take_step(optimiser, settings):
-                bad = 0
-            else:
-                bad += 1
-                stop_if_hopeless(bad, folder / f"{stage}.pt", loss)
+            bad = 0 if take_step(optimiser, settings) else bad + 1
             steps += 1
             _average(average, model, settings.ema, steps)
             _average(average_extra, extra, settings.ema, steps)
             now = time.monotonic()
             spent, last = spent + now - last, now
             over = settings.share_done(steps, spent) >= 1
+            stop_if_hopeless(bad, folder / f"{stage}.pt", loss, steps=steps, over=over)
             facts: dict[str, float] = {"step": steps, "s": round(spent, 1), "loss": loss, **parts}
             if look is not None and (steps % settings.look_every == 0 or over):
                 facts |= look(average, steps)
@@ -169,6 +168,17 @@ def train(
                 progress = {"spent": spent, "steps": steps, "settings": decisive}
                 save_state(folder / f"{stage}.pt", modules, optimiser, progress)
     return average
+
+
+def counted(told: Told | None, part: str, of: int) -> Callable[[int], None]:
+    """Tells how many steps of a `part` after the training are done, and the seconds since now."""
+    begun = time.monotonic()
+
+    def count(done: int) -> None:
+        if told is not None:
+            told({part: done, "of": of, "share": done / of, "s": time.monotonic() - begun})
+
+    return count
 
 
 def _learns(model: MTRefSeg, settings: Settings) -> None:
@@ -209,14 +219,14 @@ def take_step(optimiser: torch.optim.Optimizer, settings: Settings) -> bool:
     return True
 
 
-def stop_if_hopeless(bad: int, checkpoint: Path, loss: float) -> None:
-    """Raises JobError after so many `bad` steps in a row."""
-    if bad >= _BAD_STEPS:
+def stop_if_hopeless(bad: int, checkpoint: Path, loss: float, *, steps: int, over: bool) -> None:
+    """Raises JobError after too many `bad` steps in a row: fewer where the stage is `over` after so many steps."""
+    if bad >= (min(_BAD_STEPS_AT_END, steps) if over else _BAD_STEPS):
         raise JobError(
             checkpoint,
             found=f"{bad} steps in a row without a finite gradient (loss {loss})",
             wanted="a loss that is a number",
-            remedy="lower rate or set precision = 'fp32'; the last good checkpoint is kept and goes on from there",
+            remedy=_LOWER,
         )
 
 
@@ -233,8 +243,12 @@ def _average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> 
 def save_state(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, progress: Mapping[str, object]
 ) -> None:
-    """Everything a run needs to go on, under a temporary name first; a full disk leaves the one before."""
+    """Everything a run needs to go on, under a temporary name first; a full disk leaves the one before.
+
+    Raises JobError for weights that are no numbers: nobody could go on from them.
+    """
     state = {name: _learned(module) for name, module in modules.items()}
+    refuse_no_numbers(path, {key: value for part in state.values() for key, value in part.items()})
     temporary = path.with_suffix(".tmp")
     try:
         torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, temporary)
@@ -247,6 +261,13 @@ def save_state(
             wanted=f"about {sum(p.numel() for m in modules.values() for p in m.parameters()) * 8 / 1e6:.0f} MB",
             remedy="free some space, then run the same command: it goes on from the checkpoint before",
         ) from None
+
+
+def refuse_no_numbers(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raises JobError naming the first of `weights` that holds an infinity or no number."""
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise JobError(path, found=f"weights that are no numbers ({name})", wanted="finite weights", remedy=_LOWER)
 
 
 def _learned(module: nn.Module) -> dict[str, Tensor]:

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
-from geomtrs.data.labels import PRESENT
-from geomtrs.data.pairs import Pack, read_folder, read_places, write_pack
+from geomtrs.data.labels import PRESENT, mask_means, rule_of
+from geomtrs.data.pairs import Pack, Sample, read_folder, read_places, write_pack
 from geomtrs.data.scenes import draw_scene
+from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
 from geomtrs.errors import JobError
+from geomtrs.models.checkpoint import file_hash, verified_bytes
 from geomtrs.models.checkpoint import read_config as read_checkpoint
-from geomtrs.models.checkpoint import verified_bytes
 from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
 from geomtrs.models.nano import FAMILY, weights_of
 from geomtrs.nn.efficientnet import convert_lite0
@@ -39,24 +40,33 @@ from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.export import cut_vocabulary, write_checkpoint
 from geomtrs.training.loop import Ask, Batches, Settings, Told, refuse_other_settings, step_loss, train
 from geomtrs.training.samples import Batch, BatchStream, PairSampler, batch_of
-from geomtrs.training.stages import SentenceBank, start_stage2, teach_meanings, training_expressions
+from geomtrs.training.stages import (
+    START_1,
+    START_2,
+    SentenceBank,
+    read_state,
+    start_stage2,
+    teach_meanings,
+    training_expressions,
+)
 
 Planes = tuple[dict[str, object], dict[str, NDArray[np.uint8]]]
+UNCALIBRATED = {"mask_temperature": 1.0, "existence_temperature": 1.0}
 VAL_BATCHES, CALIBRATION_BATCHES = 4, 24
 
 
 def stage1(config: StageConfig, told: Told | None = None) -> Path:
     """Change without words: a learned query per thing; `out` gets stage1.pt.
 
-    Raises JobError for data that is not there, an empty split and a loss that is no number.
+    Raises JobError for data or a start that is not there, an empty split and a loss that is no number.
     """
+    state = None if config.start is None else convert_lite0(_lite0(Path(config.start)))
     pack = packed(config)
     torch.manual_seed(config.seed)
     params = NanoParams(fusion=config.fusion)
     model = build_nano(params)
-    if config.start is not None:
-        state = torch.load(config.start, map_location="cpu", weights_only=True)
-        model.encoder.load_state_dict(convert_lite0(state))
+    if state is not None:
+        model.encoder.load_state_dict(state)
     model = _quick(model)
     codes = CodeTable(params.width)
     _train(config, model, codes, codes, pack, stage="stage1", told=told)
@@ -68,14 +78,13 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
 
     Begins with a stage1.pt and a MiniLM folder (`language`), or goes on from a folder of nano's weights.
     """
+    if config.start is None:
+        raise JobError("start", found="nothing", wanted=START_2, remedy="name it in the config")
+    start, folder = Path(config.start), Path(config.out) / "nano"
+    if not start.is_dir():
+        read_state(start, START_2)  # rather now than after the packing
     pack = packed(config)
     torch.manual_seed(config.seed)
-    out = Path(config.out)
-    if config.start is None:
-        raise JobError(
-            "start", found="nothing", wanted="stage1.pt or a folder of nano's weights", remedy="name it in the config"
-        )
-    start, folder = Path(config.start), out / "nano"
     if start.is_dir():
         model, params, tokenizer = _go_on(start)
         bank = _bank(model, tokenizer, config.seed)
@@ -84,16 +93,16 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
     else:
         model, params, bank = _begin(start, config, folder)
     model = _quick(model)
-    average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=told).cpu()
+    then = told and (lambda facts: told({**facts, "words_after": config.agree}))
+    average = _train(config, model, nn.Identity(), _asking(model, bank), pack, stage="stage2", told=then).cpu()
     if config.agree:
         torch.manual_seed(config.seed)
         bf16 = config.precision != "fp32" and cpu_has_bf16()  # it looks at no picture, so the processor will do
-        agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16)
-    unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
-    if not unseen and start.is_dir():  # nothing to fit it on: as sure as the weights it began with
-        calibration = read_checkpoint(start, FAMILY)["calibration"]
-    else:
-        calibration = calibrate(average, _asking(average, bank), unseen)
+        agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16, told=told)
+    calibration = read_checkpoint(start, FAMILY)["calibration"] if start.is_dir() else UNCALIBRATED
+    if any(sample.split == "val" and _is_known(sample) for sample in Pack(pack).samples):
+        unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
+        calibration = calibration | calibrate(average, _asking(average, bank), unseen, told)
     training = {
         key: value for key, value in config.to_dict().items() if key not in ("data", "out", "start", "language")
     }
@@ -112,6 +121,7 @@ def packed(config: StageConfig) -> Path:
     """The pack of a config's data: itself, or one made in `out` of its folder of sets and drawn scenes."""
     data, pack = Path(config.data), Path(config.out) / "pack"
     if (data / "index.json").is_file():
+        _refuse_other_samples(config, data)
         return data
     made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
     if (pack / "index.json").is_file():
@@ -127,12 +137,35 @@ def packed(config: StageConfig) -> Path:
         )
         yield from drawn_samples(config.drawn)
 
-    if not write_pack(pack, everything()):
-        raise JobError(
-            data, found="no set with a samples.jsonl", wanted="one at least", remedy="check data and sets in the config"
-        )
-    made.write_text(json.dumps(of), encoding="utf-8")
+    with whole_folder(pack) as temporary:
+        if not write_pack(temporary, everything()):
+            raise JobError(
+                data,
+                found="no set with a samples.jsonl",
+                wanted="one at least",
+                remedy="check data and sets in the config",
+            )
+        (temporary / made.name).write_text(json.dumps(of), encoding="utf-8")
     return pack
+
+
+def _refuse_other_samples(config: StageConfig, pack: Path) -> None:
+    """Raises JobError where a pack has other sets, or other scenes to validate on, than the config asks for."""
+    samples = [sample for sample in Pack(pack).samples if sample.set != "drawn"]
+    others = sorted({sample.set for sample in samples} - set(config.sets or (sample.set for sample in samples)))
+    if others:
+        raise JobError(
+            pack, found=f"samples of {', '.join(others)}", wanted=f"{', '.join(config.sets)} alone",
+            remedy="leave sets out of the config, or name the folder of sets as data",
+        )  # fmt: skip
+    places = {} if config.val is None else read_places(Path(config.val))
+    for sample in samples:
+        kept = sample.scene in places.get(sample.set, ())
+        if sample.set in places and kept != (sample.split == "val"):
+            raise JobError(
+                pack, found=f"{sample.set}/{sample.name} to {'train' if kept else 'validate on'}",
+                wanted=f"the scenes that {config.val} keeps", remedy="leave val out of the config, or pack with it",
+            )  # fmt: skip
 
 
 def drawn_samples(count: int) -> Iterator[Planes]:
@@ -186,13 +219,31 @@ def _train(
         settings,
         Path(config.out),
         stage=stage,
-        of_batches={"batch": config.batch, "absent": config.absent},
+        learns_from={"batch": config.batch, "absent": config.absent, **_learned_from(config, pack, stage)},
         look=look,
         told=told,
     )
 
 
+def _learned_from(config: StageConfig, pack: Path, stage: str) -> dict[str, object]:
+    """What a stage learns from and begins with, told by what is in it: files that were moved are the same."""
+    start = None if config.start is None else Path(config.start)
+    language = config.language if stage == "stage2" and start is not None and not start.is_dir() else None
+    return {
+        "data": f"{len(Pack(pack).samples)} samples, {file_hash(pack / 'index.json')[:12]}",
+        "start": start and _marked(start),
+        "language": language and _marked(Path(language)),
+        "fusion": config.fusion,
+    }
+
+
+def _marked(weights: Path) -> str:
+    return f"weights {file_hash(weights / 'model.safetensors' if weights.is_dir() else weights)[:12]}"
+
+
 def _batches(config: StageConfig, pack: Path) -> Batches:
+    PairSampler(Pack(pack), np.random.default_rng(0))  # an empty split is told here, not from another process
+
     def batches(first: int) -> Iterator[Batch]:
         stream = BatchStream(str(pack), batch=config.batch, seed=config.seed, first=first, absent=config.absent)
         prefetch = 6 if config.workers else None
@@ -225,6 +276,11 @@ def val_batches(pack: Path, size: int, count: int) -> list[Batch]:
         return []
     sampler = PairSampler(Pack(pack), np.random.default_rng(0), split="val")
     return [batch_of(sampler, np.random.default_rng([9, i]), size) for i in range(count)]
+
+
+def _is_known(sample: Sample) -> bool:
+    """Its set has a rule, or a mask with a meaning: else only what is laid into it is."""
+    return rule_of(sample.set, sample.name) is not None or mask_means(sample.set, sample.name) is not None
 
 
 @torch.inference_mode()
@@ -274,6 +330,13 @@ def _begin(checkpoint: Path, config: StageConfig, folder: Path) -> tuple[MTRefSe
     if codes is not None:
         teach_meanings(reader.head, bank, codes, steps=1200)
     return model, params, bank
+
+
+def _lite0(path: Path) -> dict[str, Tensor]:
+    state = read_state(path, START_1)
+    if "_conv_stem.weight" not in state:
+        raise JobError(path, found="weights of another network", wanted=START_1, remedy="check start in the config")
+    return state
 
 
 def _go_on(folder: Path) -> tuple[MTRefSeg, NanoParams, Tokenizer]:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Sa
 from geomtrs.training.schedule import learning_rate
 
 VISUAL = ("encoder.", "fusion.", "pixel_decoder.", "mask_decoder.", "language.seg_query")  # what stage 1 trains
-_MAY_DIFFER = ("data", "out", "start", "language", "device", "workers", "save_every", "look_every")  # when going on
+_MAY_DIFFER = ("out", "language", "device", "workers", "save_every", "look_every")  # when going on
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ def _train(
         learned, lr=config.rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=config.weight_decay, fused=on_gpu or None
     )
     path = folder / f"{stage}.pt"
-    settings: dict[str, object] = {**config.to_dict(), "samples": len(samples), "processes": place.world}
+    settings: dict[str, object] = {**config.to_dict(), **_learned_from(config, samples), "processes": place.world}
     spent, first = _restore(path, learned, optimiser, settings)
     network.train()
     stream, last, bad = batches(config, samples, place, first, steps), time.monotonic(), 0
@@ -200,9 +201,9 @@ def _train(
         parts = _gradients(config, network, stream, loss, place)
         total = sum(parts.values())
         bad = 0 if take_step(optimiser, Settings(clip=config.clip)) else bad + 1
-        stop_if_hopeless(bad, path, total)
         now = time.monotonic()
         spent, last, over = spent + now - last, now, step + 1 == steps
+        stop_if_hopeless(bad, path, total, steps=steps, over=over)
         if place.rank == 0:
             facts = {"step": step + 1, "s": round(spent, 1), "loss": total, **parts, "rate": rate}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as lines:
@@ -213,6 +214,16 @@ def _train(
                 save_state(
                     path, {"learned": learned}, optimiser, {"spent": spent, "steps": step + 1, "settings": settings}
                 )
+
+
+def _learned_from(config: StageConfig, samples: Samples) -> dict[str, str]:
+    """Data and start by what is in them: folders that were moved are the same."""
+    asked = json.dumps([(one.name, one.sentence) for one in samples.triplets]).encode()
+    hashes = read_config(Path(str(config.start)), FAMILY)["files"]
+    return {
+        "data": f"{len(samples)} samples, {blake2b(asked).hexdigest()[:12]}",
+        "start": f"weights {hashes[WEIGHTS][:12]}",
+    }
 
 
 def _gradients(

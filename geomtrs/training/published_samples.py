@@ -22,6 +22,7 @@ from geomtrs.errors import JobError, QueryError
 from geomtrs.models.letterbox import Letterbox
 from geomtrs.models.prompt import expression_ids
 from geomtrs.training.config import StageConfig
+from tiling.errors import TilingError
 
 # What stands after the expression, "<seg>" left out (§2.4): " [/INST] \nSure. It is .  <|endoftext|>".
 ANSWER = (46581, 38604, 60, 220, 198, 19457, 13, 632, 318, 220, 13, 50286, 50256)
@@ -67,6 +68,13 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         dates = [self._square(picture).enter(picture[None])[0] for picture in pictures]
         ids = torch.tensor(self.ids[index], dtype=torch.int64)
         return torch.stack(dates), self._square(mask).enter_mask(mask[None]), ids
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor, Tensor]] | TilingError:
+        """The samples of a batch, or what is wrong with one: raised here it would end as a traceback in a text."""
+        try:
+            return [self[index] for index in indices]
+        except TilingError as error:
+            return error
 
     def _square(self, plane: Tensor) -> Letterbox:
         return Letterbox.of(plane.shape[-2], plane.shape[-1], self.side_px)
@@ -116,10 +124,20 @@ def batches(config: StageConfig, samples: Samples, place: Place, first: int, ste
         order = np.random.default_rng([config.seed, epoch]).permutation(len(samples))
         mine = order[done * each : (done + 1) * each].reshape(config.accumulate, place.world, config.batch)
         indices += mine[:, place.rank].tolist()
-    return iter(DataLoader(samples, batch_sampler=indices, num_workers=config.workers, collate_fn=_together))
+    return map(
+        _right, iter(DataLoader(samples, batch_sampler=indices, num_workers=config.workers, collate_fn=_together))
+    )
 
 
-def _together(samples: list[tuple[Tensor, Tensor, Tensor]]) -> Batch:
+def _right(batch: Batch | TilingError) -> Batch:
+    if isinstance(batch, TilingError):
+        raise batch
+    return batch
+
+
+def _together(samples: list[tuple[Tensor, Tensor, Tensor]] | TilingError) -> Batch | TilingError:
+    if isinstance(samples, TilingError):
+        return samples
     dates, masks, ids = zip(*samples, strict=True)
     lengths = torch.tensor([len(one) - len(ANSWER) for one in ids])
     return Batch(torch.stack(dates), torch.stack(masks), pad_sequence(list(ids), batch_first=True), lengths)

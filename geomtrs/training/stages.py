@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -20,6 +23,8 @@ from geomtrs.nn.mask_decoder import DIRECTIONS, SentenceHead, SentenceQuery
 from geomtrs.training.codes import CodeTable
 
 MAX_TOKENS = 20  # of a training sentence; longer ones are cut
+START_1 = "EfficientNet-Lite0's weights"
+START_2 = f"stage1.pt of the same fusion, {START_1}, or a folder of nano's weights"
 
 
 class SentenceBank:
@@ -138,24 +143,41 @@ def distance(query: SentenceQuery, target: SentenceQuery, directions: Tensor) ->
     return loss + 0.5 * nn.functional.cross_entropy(query.direction, directions)
 
 
+def read_state(path: Path, wanted: str) -> dict[str, Any]:  # Any: tensors, and what else torch keeps beside them
+    """What torch saved there, executing nothing; raises JobError for anything else than what is `wanted`."""
+    if path.is_file():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, struct.error, RuntimeError, EOFError, OSError, ValueError) as error:
+            found = f"no weights that read ({(str(error) or type(error).__name__).splitlines()[0]})"
+        else:
+            if isinstance(state, dict):
+                return state
+            found = f"a {type(state).__name__}"
+    else:
+        found = "a folder" if path.is_dir() else "no such file"
+    raise JobError(path, found=found, wanted=wanted, remedy="check start in the config, or --start")
+
+
 def start_stage2(model: MTRefSeg, checkpoint: Path, width: int) -> CodeTable | None:
     """Loads the averaged weights of stage 1 into the image parts and returns its code table.
 
     An ImageNet state of the encoder is taken too: stage 2 then begins without a first one, and there is no code table.
     Raises JobError where the checkpoint is neither, or of another fusion.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = read_state(checkpoint, START_2)
     if "_conv_stem.weight" in state:
         model.encoder.load_state_dict(convert_lite0(state))
         return None
     image = {k: v for k, v in state.get("average", {}).items() if not k.startswith("language.")}
     missing, unexpected = model.load_state_dict(image, strict=False)
     other = unexpected + [key for key in missing if not key.startswith("language.")]
+    other += [] if state.get("average_extra") else ["no code table"]  # as in stage2.pt
     if other:
         raise JobError(
             checkpoint,
             found=f"other parts than this network's ({other[0]} and {len(other) - 1} more)",
-            wanted="stage1.pt of the same fusion, or EfficientNet-Lite0's weights",
+            wanted=START_2,
             remedy="name it as start in the config, or mend fusion",
         )
     codes = CodeTable(width)

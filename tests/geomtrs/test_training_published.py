@@ -6,8 +6,10 @@ import gzip
 import json
 import math
 import multiprocessing
+import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -37,6 +39,7 @@ from geomtrs.training.config import StageConfig
 from geomtrs.training.lora import add_adapters, merge_adapters
 from geomtrs.training.point_losses import IGNORED, language_loss, set_loss
 from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Samples, batches
+from tiling.errors import TilingError
 
 DATA = Path(__file__).parents[1] / "data"
 PROMPT = json.loads((DATA / "parity" / "prompt.json").read_text(encoding="utf-8"))
@@ -269,6 +272,32 @@ def test_a_run_that_stopped_goes_on_to_the_same_numbers(start: Path, data: Path,
     assert not moved(folder, again)
     with pytest.raises(JobError, match=r"rate: 0\.0001, not 0\.1"):
         going(config(start, data, tmp_path / "parts", **told, rate=0.1))
+
+
+def test_a_stage_of_other_sentences_or_another_start_is_not_gone_on_with(
+    start: Path, data: Path, tmp_path: Path
+) -> None:
+    begun = config(start, data, tmp_path / "out", steps=1, batch=1)
+    first = published.stage1(begun, side_px=64)
+    with pytest.raises(JobError, match="start: 'weights "):
+        published.stage1(replace(begun, start=str(first)), side_px=64)
+    other = shutil.copytree(data, tmp_path / "other")
+    refer = next(other.rglob("*.json*"))
+    refer.write_text(refer.read_text(encoding="utf-8").replace("the new house", "the old house"), encoding="utf-8")
+    with pytest.raises(JobError, match="data: '3 samples, "):
+        published.stage1(replace(begun, data=str(other)), side_px=64)
+    moved_data = str(shutil.copytree(data, tmp_path / "moved"))
+    assert published.stage1(replace(begun, data=moved_data), side_px=64) == first
+
+
+def test_a_picture_that_does_not_read_is_named_from_the_process_that_loads(
+    start: Path, data: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(data, tmp_path / "broken")
+    for picture in (broken / "A").iterdir():
+        picture.write_bytes(picture.read_bytes()[:200])
+    with pytest.raises(TilingError, match=r"^/.*/A/(one|two)[^ ]*: found "):
+        published.stage1(config(start, broken, tmp_path / "out", workers=1), side_px=64)
 
 
 def test_a_gradient_that_is_no_number_moves_nothing_and_stops_after_a_while(
