@@ -58,7 +58,7 @@ def evaluate(
 
     [bold]geomtrs evaluate MTRefSeg-21K/val_FINAL_CLEAN --model base --weights base/ --published -o report/[/bold]
     """
-    _refuse_full(out, overwrite)
+    _refuse_out(out, overwrite)
     from geomtrs.evaluation.evaluate import evaluate as evaluate_
     from geomtrs.evaluation.evaluate import evaluate_by_class, evaluate_by_protocol, load
     from geomtrs.evaluation.report import markdown, tables
@@ -103,7 +103,7 @@ def bench(
 
     [bold]geomtrs bench pack/ --models nano,nano=runs/two/nano --limit 500 -o bench/[/bold]
     """
-    _refuse_full(out, overwrite)
+    _refuse_out(out, overwrite)
     from geomtrs.evaluation.evaluate import bench as bench_
     from geomtrs.evaluation.evaluate import load
     from geomtrs.evaluation.report import markdown
@@ -155,12 +155,14 @@ class _Line:
             print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
 
 
-def _refuse_full(out: Path, overwrite: bool) -> None:
+def _refuse_out(out: Path, overwrite: bool) -> None:
     """Before anything is computed."""
+    from geomtrs.data.whole import refuse_unwritable
     from tiling.errors import OutputError
 
     if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(out, found="something there", wanted="a new folder", remedy="name another, or --overwrite")
+    refuse_unwritable(out)
 
 
 def _listed(text: str | None) -> list[str] | None:

@@ -399,7 +399,7 @@ def test_pack_leaves_nothing_of_a_set_it_cannot_read(tmp_path: Path, capsys: pyt
     sets = labelled(tmp_path / "sets")
     (sets / "drawn" / "A" / "two.webp").unlink()
     assert ran("data", "pack", str(sets), "-o", str(tmp_path / "pack")) == 1
-    assert "found KeyError: 'A'" in capsys.readouterr().err
+    assert "two.webp: found no such file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["sets"]
     assert ran("data", "pack", str(tmp_path / "nowhere"), "-o", str(tmp_path / "pack")) == 1
     assert "no such folder" in capsys.readouterr().err
