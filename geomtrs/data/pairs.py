@@ -196,11 +196,21 @@ def read_places(path: Path) -> dict[str, list[str]]:
 
 
 def write_pack(folder: Path, samples: Iterator[tuple[Facts, Planes]]) -> int:
-    """Packs samples into `folder` and returns how many; raises DataError where it cannot be written."""
+    """Packs samples into `folder` and returns how many.
+
+    Raises DataError where it cannot be written, and for a sample whose planes differ in size, whose name stands twice
+    in its set, or whose scene is both to learn from and to be tested on.
+    """
+    names: set[tuple[str, str]] = set()
+    splits: dict[tuple[str, str], set[str]] = {}  # of scenes
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "pixels.bin").open("wb") as pixels:
-            index = [asdict(_packed(pixels, facts, planes)) for facts, planes in samples]
+            index = []
+            for facts, planes in samples:
+                sample = _packed(pixels, facts, planes)
+                _refuse_again(sample, names, splits)
+                index.append(asdict(sample))
         (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     except OSError as error:
         raise DataError(
@@ -211,12 +221,18 @@ def write_pack(folder: Path, samples: Iterator[tuple[Facts, Planes]]) -> int:
 
 def _packed(pixels: BinaryIO, facts: Facts, planes: Planes) -> Sample:
     """The sample, its planes written."""
+    height, width = planes["A"].shape[:2]
+    for plane, values in planes.items():
+        if values.shape[:2] != (height, width):
+            raise DataError(
+                f"{facts['set']}/{facts['name']}", found="{} of {} × {} pixels".format(plane, *values.shape),
+                wanted=f"{height} × {width}, as A", remedy="bring its pictures and labels to one size",
+            )  # fmt: skip
     offsets = []
     for plane in PLANES:
         offsets.append(pixels.tell() if plane in planes else -1)
         if plane in planes:
             pixels.write(np.ascontiguousarray(planes[plane]).tobytes())
-    height, width = planes["A"].shape[:2]
     gsd, direction = facts.get("gsd_m"), facts.get("direction")
     return Sample(
         set=str(facts["set"]), name=str(facts["name"]), scene=str(facts["scene"]), split=str(facts["split"]),
@@ -225,6 +241,21 @@ def _packed(pixels: BinaryIO, facts: Facts, planes: Planes) -> Sample:
         offsets=(offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]),
         absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"),
     )  # fmt: skip
+
+
+def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tuple[str, str], set[str]]) -> None:
+    """Notes the sample's name, and the split of its scene; raises DataError where they contradict those before."""
+    file = f"{sample.set}/{sample.name}"
+    if (sample.set, sample.name) in names:
+        raise DataError(file, found="the name twice", wanted="one line a sample", remedy="take a line out of its list")
+    names.add((sample.set, sample.name))
+    of_scene = splits.setdefault((sample.set, sample.scene), set())
+    of_scene.add(sample.split)
+    if of_scene >= {"train", "val"}:
+        raise DataError(
+            file, found=f"scene {sample.scene} in train and val", wanted="each scene in one of them",
+            remedy="mend the splits, or say with --val which scenes are tested on",
+        )  # fmt: skip
 
 
 def _names(facts: Mapping[str, object], key: str) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from geomtrs.cli.app import main
 from geomtrs.data.pairs import Pack, read_folder, write_pack
@@ -130,3 +132,30 @@ def test_a_pack_that_is_not_whole_is_refused(fotbcd: Path, tmp_path: Path, harm:
 def test_a_pack_that_cannot_be_written_is_refused(fotbcd: Path) -> None:
     with pytest.raises(DataError, match=r"found .*; wanted room for a pack"):
         write_pack(fotbcd / "samples.jsonl" / "pack", read_folder(fotbcd.parent))
+
+
+@pytest.mark.parametrize("plane", ["B", "mask", "labelB"])
+def test_planes_of_two_sizes_are_refused_by_their_sample(fotbcd: Path, plane: str) -> None:
+    small = np.zeros((64, 32, 3) if plane == "B" else (64, 32), np.uint8)
+    Image.fromarray(small).save(next((fotbcd / plane).glob("1.*")))
+    with pytest.raises(DataError, match=rf"fotbcd/1: found {plane} of 64 × 32 pixels; wanted 256 × 256, as A"):
+        pack(fotbcd)
+
+
+def test_a_name_that_stands_twice_in_a_set_is_refused(fotbcd: Path) -> None:
+    listed(fotbcd, LINE, LINE)
+    with pytest.raises(DataError, match=r"fotbcd/0: found the name twice"):
+        pack(fotbcd)
+
+
+def test_a_scene_to_learn_from_and_to_be_tested_on_is_refused(fotbcd: Path) -> None:
+    listed(fotbcd, LINE | {"split": "val"}, LINE | {"name": "1"})
+    with pytest.raises(DataError, match=r"fotbcd/1: found scene s0 in train and val"):
+        pack(fotbcd)
+
+
+def test_a_scene_may_be_learned_from_and_be_in_another_set_for_validation(fotbcd: Path) -> None:
+    write_set(fotbcd.parents[1] / "more", pairs=1)
+    (fotbcd.parents[1] / "more" / "fotbcd").rename(fotbcd.parent / "levir_cd")
+    listed(fotbcd.parent / "levir_cd", LINE | {"split": "val"})
+    assert pack(fotbcd) == 3
