@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,7 +68,7 @@ def pack(
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import read_folder, read_places, write_pack
+    from geomtrs.data.pairs import Pack, read_folder, read_places, untaught, write_pack
     from geomtrs.data.whole import whole_folder
     from geomtrs.errors import DataError
 
@@ -81,7 +82,11 @@ def pack(
     reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)
     with whole_folder(out) as temporary:
         count = write_pack(temporary, iter(reading))
-    print(f"{out}: {count} samples, {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
+    samples = Pack(out).samples
+    for one in untaught(samples):
+        print(f"note  {one}", file=sys.stderr)
+    splits = ", ".join(f"{number} {split}" for split, number in Counter(one.split for one in samples).items())
+    print(f"{out}: {count} samples ({splits}), {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
 
 
 @app.command("torchgeo")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PureWindowsPath
@@ -17,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geomtrs.data.labels import THINGS
+from geomtrs.data.labels import THINGS, mask_means, rule_of
 from geomtrs.data.pictures import UNREADABLE, unreadable
 from geomtrs.errors import DataError
 
 PLANES = ("A", "B", "mask", "labelA", "labelB")
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
+
+_DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
 
 Planes = dict[str, NDArray[np.uint8]]
 Facts = dict[str, object]
@@ -256,6 +259,25 @@ def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tupl
             file, found=f"scene {sample.scene} in train and val", wanted="each scene in one of them",
             remedy="mend the splits, or say with --val which scenes are tested on",
         )  # fmt: skip
+
+
+def untaught(samples: Sequence[Sample]) -> list[str]:
+    """A line for each set of which nothing can be learned, or in part, and for each direction that says nothing."""
+    every, silent = Counter(one.set for one in samples), Counter(one.set for one in samples if not _tells(one))
+    ways = Counter((one.set, one.direction) for one in samples if one.direction not in (None, *_DIRECTIONS))
+    return [
+        *(f"{name}: {count} of {every[name]} samples say nothing: geomtrs/data/labels.py has neither a rule for their "
+          "labels nor what their mask means, or they have none" for name, count in silent.items()),
+        *(f"{name}: direction {way} ({count} sample{'s' if count > 1 else ''}) says nothing; known are "
+          f"{', '.join(_DIRECTIONS)}" for (name, way), count in ways.items()),
+    ]  # fmt: skip
+
+
+def _tells(sample: Sample) -> bool:
+    """Its labels have a rule, or its mask a meaning."""
+    labelled, masked = (sample.offsets[PLANES.index(plane)] >= 0 for plane in ("labelA", "mask"))
+    rule, means = rule_of(sample.set, sample.name), mask_means(sample.set, sample.name)
+    return (rule is not None and labelled) or (means is not None and masked)
 
 
 def _names(facts: Mapping[str, object], key: str) -> tuple[str, ...]:

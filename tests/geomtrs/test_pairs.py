@@ -159,3 +159,16 @@ def test_a_scene_may_be_learned_from_and_be_in_another_set_for_validation(fotbcd
     (fotbcd.parents[1] / "more" / "fotbcd").rename(fotbcd.parent / "levir_cd")
     listed(fotbcd.parent / "levir_cd", LINE | {"split": "val"})
     assert pack(fotbcd) == 3
+
+
+def test_pack_names_what_teaches_nothing(fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (fotbcd.parents[1] / "more").mkdir()
+    write_set(fotbcd.parents[1] / "more", pairs=3)
+    (fotbcd.parents[1] / "more" / "fotbcd").rename(fotbcd.parent / "mystery")
+    listed(fotbcd, LINE | {"direction": "appeared"}, LINE | {"name": "1", "scene": "s1"})
+    assert code_of("data", "pack", fotbcd.parent, "-o", tmp_path / "pack") == 0
+    said = capsys.readouterr()
+    assert "note  mystery: 3 of 3 samples say nothing" in said.err
+    assert "note  fotbcd: direction appeared (1 sample)" in said.err
+    assert said.err.count("note") == 2
+    assert "5 samples (5 train)" in said.out

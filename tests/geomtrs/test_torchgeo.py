@@ -171,7 +171,7 @@ def test_each_set_packs_and_its_labels_say_what_came_or_went(name: str, tmp_path
     adapter = ADAPTERS[name]
     MAKERS[name](tmp_path / "raw")
     assert ran("data", "torchgeo", name, str(tmp_path / "raw"), "-o", str(tmp_path / "sets" / adapter.name)) == 0
-    val = {} if name == "BRIGHTDFC2025" else None  # its own splits share disasters
+    val: dict[str, list[str]] | None = {} if name == "BRIGHTDFC2025" else None  # its own splits share disasters
     write_pack(tmp_path / "pack", read_folder(tmp_path / "sets", val=val))
     sample = Pack(tmp_path / "pack").samples[0]
     labelled = read_labels(Pack(tmp_path / "pack"), sample)
