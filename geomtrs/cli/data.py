@@ -45,6 +45,8 @@ def info(
         documents[split.name] = {"rule": rule, **facts.to_dict()}
         if not json:
             _print_split(split.name, facts)
+        if (split / "samples.jsonl").is_file():
+            print(f"note  {split.name} is a labelled set: geomtrs data pack reads its samples.jsonl", file=sys.stderr)
     if json:
         print(json_.dumps(documents, ensure_ascii=False))
 

@@ -18,7 +18,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many s
 Sets = Annotated[str | None, typer.Option(help="Of labelled sets these alone, by comma.")]
 Split = Annotated[str, typer.Option(help="Which part of the data.")]
 PerPair = Annotated[int, typer.Option(min=1, help="Sentences about a pair of a labelled set.")]
-Seed = Annotated[int, typer.Option(help="Of what is asked, of the intervals, of what is shown.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of what is asked, of the intervals, of what is shown.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a folder that holds something.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No lines of progress.")]

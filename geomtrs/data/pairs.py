@@ -65,6 +65,8 @@ class Pack:
             self._bytes = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise _no_pack(folder, str(error)) from error
+        if unknown := {thing for one in self.samples for thing in (*one.absent, *one.unchanged)} - {*THINGS}:
+            raise _no_pack(folder, f"{', '.join(sorted(unknown))} among the things of index.json")
         planes = (
             (one, plane) for one in self.samples for plane, at in zip(PLANES, one.offsets, strict=True) if at >= 0
         )

@@ -160,6 +160,5 @@ def _splits_of(folder: Path) -> list[str]:
 
 
 def _no_sample(file: object, split: str, there: Sequence[str]) -> DataError:
-    return DataError(
-        file, found=f"no sample of split {split}", wanted=f"one of {', '.join(there)}", remedy="name it with --split"
-    )
+    wanted = f"one of {', '.join(there)}" if there else "samples of a split"
+    return DataError(file, found=f"no sample of split {split}", wanted=wanted, remedy="name it with --split")

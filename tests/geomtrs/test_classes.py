@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomtrs.data.pairs import Pack, read_folder, write_pack
-from geomtrs.errors import QueryError
+from geomtrs.errors import DataError, QueryError
 from geomtrs.evaluation.classes import class_rows, class_tables
 from geomtrs.evaluation.evaluate import evaluate_by_class, load
 from geomtrs.evaluation.source import Source, open_source
@@ -127,6 +127,11 @@ def test_classes_are_asked_on_the_command_line(pack: Pack, tmp_path: Path, capsy
 def test_classes_want_labelled_sets(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="wanted labelled sets"):
         evaluate_by_class(Half(), Source("made", 0, lambda: iter([])), tmp_path)
+
+
+def test_classes_that_no_label_tells_are_refused(pack: Pack, tmp_path: Path) -> None:
+    with open_source(tmp_path / "pack", sets=["levir_cd"]) as source, pytest.raises(DataError, match="found no class"):
+        evaluate_by_class(Half(), source, tmp_path / "out")
 
 
 @pytest.mark.parametrize("option", [("--limit", "1"), ("--threshold", "0.4"), ("--tiled", "256"), ("--per-pair", "2")])

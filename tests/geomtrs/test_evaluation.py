@@ -501,9 +501,13 @@ def test_the_published_protocol_is_asked_on_the_command_line(split: Path, tmp_pa
 
 
 def test_a_source_that_is_none_says_what_would_be(sets: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    (bare / "one").mkdir(parents=True)
+    (bare / "one" / "samples.jsonl").touch()
     for folder, options, words in (
         (tmp_path / "nowhere", {}, "found nothing to evaluate on"),
         (sets, {"split": "test"}, "found no sample of split test; wanted one of train"),
+        (bare, {}, "found no sample of split val; wanted samples of a split"),
         (sets, {"sets": ["levir"]}, "found no set levir; wanted of fotbcd"),
     ):
         with pytest.raises(DataError, match=words), open_source(folder, **options):

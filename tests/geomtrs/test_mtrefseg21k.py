@@ -375,6 +375,11 @@ def test_info_of_a_folder_without_splits_is_one_line_on_stderr(
     assert "found no folder with A and B" in capsys.readouterr().err
 
 
+def test_info_sends_a_labelled_set_to_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran("data", "info", str(labelled(tmp_path))) == 0
+    assert "drawn is a labelled set: geomtrs data pack reads its samples.jsonl" in capsys.readouterr().err
+
+
 def labelled(root: Path) -> Path:
     """A set of two labelled pairs in the folder format that is packed."""
     for name in ("one", "two"):

@@ -113,6 +113,10 @@ def test_an_output_below_a_file_is_refused_before_anything_is_read(
     assert "file: found no folder" in capsys.readouterr().err
 
 
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -120,6 +124,7 @@ def test_an_output_below_a_file_is_refused_before_anything_is_read(
         lambda one: (one / "pixels.bin").write_bytes((one / "pixels.bin").read_bytes()[:-1]),
         lambda one: (one / "index.json").write_text("[]", encoding="utf-8"),
         lambda one: (one / "index.json").write_text('{"set": 1}', encoding="utf-8"),
+        lambda one: edit(one / "index.json", '"absent": []', '"absent": ["watr"]'),
     ],
 )
 def test_a_pack_that_is_not_whole_is_refused(fotbcd: Path, tmp_path: Path, harm: Callable[[Path], None]) -> None:
