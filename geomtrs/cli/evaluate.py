@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -63,17 +62,9 @@ def evaluate(
     [bold]geomtrs evaluate MTRefSeg-21K/val_FINAL_CLEAN --model base --weights base/ --published -o report/[/bold]
     """
     _refuse_out(out, overwrite)
-    alone = "--published" if published else "--classes" if classes else ""
-    _refuse_beside(
-        alone,
-        {
-            "--classes": published and classes,
-            "--limit": classes and limit is not None,
-            "--threshold": threshold != THRESHOLD,
-            "--tiled": tiled is not None,
-            "--per-pair": per_pair != PER_PAIR,
-        },
-    )
+    alone = "--published" if published else "--classes" if classes else None
+    _refuse_beside(alone, classes=published and classes, limit=classes and limit is not None, tiled=tiled is not None,
+                   threshold=threshold != THRESHOLD, per_pair=per_pair != PER_PAIR)  # fmt: skip
     from geomtrs.evaluation.evaluate import evaluate as evaluate_
     from geomtrs.evaluation.evaluate import evaluate_by_class, evaluate_by_protocol, load
     from geomtrs.evaluation.report import markdown, tables
@@ -180,12 +171,13 @@ def _refuse_out(out: Path, overwrite: bool) -> None:
     refuse_unwritable(out)
 
 
-def _refuse_beside(alone: str, told: Mapping[str, bool]) -> None:
+def _refuse_beside(alone: str | None, **told: bool) -> None:
     """What a measure of its own does not follow is not passed over in silence."""
     from geomtrs.errors import QueryError
 
-    for option, given in told.items():
+    for name, given in told.items():
         if alone and given:
+            option = f"--{name.replace('_', '-')}"
             raise QueryError(option, found=f"beside {alone}", wanted=f"{alone} alone", remedy=f"leave {option} out")
 
 

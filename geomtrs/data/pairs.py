@@ -230,8 +230,8 @@ def _packed(pixels: BinaryIO, facts: Facts, planes: Planes) -> Sample:
     for plane, values in planes.items():
         if values.shape[:2] != (height, width):
             raise DataError(
-                f"{facts['set']}/{facts['name']}", found="{} of {} × {} pixels".format(plane, *values.shape),
-                wanted=f"{height} × {width}, as A", remedy="bring its pictures and labels to one size",
+                f"{facts['set']}/{facts['name']}", found=f"{plane} of {values.shape[1]} × {values.shape[0]} pixels",
+                wanted=f"{width} × {height}, as A", remedy="bring its pictures and labels to one size",
             )  # fmt: skip
     offsets = []
     for plane in PLANES:

@@ -143,7 +143,7 @@ def test_a_pack_that_cannot_be_written_is_refused(fotbcd: Path) -> None:
 def test_planes_of_two_sizes_are_refused_by_their_sample(fotbcd: Path, plane: str) -> None:
     small = np.zeros((64, 32, 3) if plane == "B" else (64, 32), np.uint8)
     Image.fromarray(small).save(next((fotbcd / plane).glob("1.*")))
-    with pytest.raises(DataError, match=rf"fotbcd/1: found {plane} of 64 × 32 pixels; wanted 256 × 256, as A"):
+    with pytest.raises(DataError, match=rf"fotbcd/1: found {plane} of 32 × 64 pixels; wanted 256 × 256, as A"):
         pack(fotbcd)
 
 

@@ -657,7 +657,7 @@ def test_plain_pictures_of_two_sizes_are_named_and_dates_on_the_ground_are_not(
     paths = [[write_raster("a.tif", scene_pixels)], [write_raster("b.tif", scene_pixels[:, :-40, :-20])]]
     (note,) = open_stack(paths, StackOptions(pixels=True, registration="off")).notes
     rows, columns = scene_pixels.shape[1:]
-    assert f"b.tif: {rows - 40} × {columns - 20} pixels where {paths[0][0]} has {rows} × {columns}" in note
+    assert f"b.tif: {columns - 20} × {rows - 40} pixels where {paths[0][0]} has {columns} × {rows}" in note
     assert not open_stack(paths, StackOptions(registration="off")).notes
 
 
