@@ -247,7 +247,7 @@ def _size_notes(geoboxes: Sequence[GeoBox], names: Sequence[str]) -> list[str]:
     """Plain pictures have no place: of two sizes, that they show the same from the corner on is a guess."""
     sizes = [f"{geobox.width} × {geobox.height}" for geobox in geoboxes]
     return [
-        f"{name}: {size} pixels where {names[0]} has {sizes[0]}; the upper left corners are laid on each other, the rest is cut"
+        f"{name}: {size} pixels where {names[0]} has {sizes[0]}: the upper left corners are laid on each other"
         for name, size in zip(names, sizes, strict=True)
         if size != sizes[0]
     ]
