@@ -186,6 +186,8 @@ def open_stack(
     opened = [open_date([str(path) for path in paths], rules, files) for paths in dates]
     notes = [note for date in opened for note in date.notes] + _band_notes(opened, options)
     geoboxes, names = [date.geobox for date in opened], [", ".join(date.files) for date in opened]
+    if options.pixels:
+        notes += _size_notes(geoboxes, names)
     scene = output_geobox(geoboxes[0], geoboxes[1:], names=names)
     grid = scene if aoi is None else output_geobox(geoboxes[0], geoboxes[1:], aoi, names=names)
     refuse_too_many(names[0], grid.height, grid.width)
@@ -239,6 +241,16 @@ def _band_notes(opened: Sequence[OpenedDate], options: StackOptions) -> list[str
         taken = ", ".join(map(str, bands))
         notes.append(f"{names[0]}{more}: no band says its colour, {taken} are taken as red, green, blue (--bands)")
     return notes
+
+
+def _size_notes(geoboxes: Sequence[GeoBox], names: Sequence[str]) -> list[str]:
+    """Plain pictures have no place: of two sizes, that they show the same from the corner on is a guess."""
+    sizes = [f"{geobox.width} × {geobox.height}" for geobox in geoboxes]
+    return [
+        f"{name}: {size} pixels where {names[0]} has {sizes[0]}: the upper left corners are laid on each other"
+        for name, size in zip(names, sizes, strict=True)
+        if size != sizes[0]
+    ]
 
 
 def _register(

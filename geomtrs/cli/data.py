@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,8 @@ def info(
         documents[split.name] = {"rule": rule, **facts.to_dict()}
         if not json:
             _print_split(split.name, facts)
+        if (split / "samples.jsonl").is_file():
+            print(f"note  {split.name} is a labelled set: geomtrs data pack reads its samples.jsonl", file=sys.stderr)
     if json:
         print(json_.dumps(documents, ensure_ascii=False))
 
@@ -67,12 +70,12 @@ def pack(
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import read_folder, read_places, write_pack
+    from geomtrs.data.pairs import Pack, read_folder, read_places, untaught, write_pack
     from geomtrs.data.whole import whole_folder
     from geomtrs.errors import DataError
 
-    lists = sorted(folder.glob("*/samples.jsonl"))
-    total = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in lists)
+    lines = (line for path in folder.glob("*/samples.jsonl") for line in path.read_bytes().split(b"\n"))
+    total = sum(bool(line.strip()) for line in lines)
     if not total:
         there = "no sample" if folder.is_dir() else "no such folder"
         raise DataError(folder, found=there, wanted="sets with a samples.jsonl each", remedy="name another folder")
@@ -80,14 +83,12 @@ def pack(
     console, silent = Console(stderr=True), not sys.stderr.isatty()
     reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)
     with whole_folder(out) as temporary:
-        try:
-            count = write_pack(temporary, iter(reading))
-        except (OSError, ValueError, KeyError, SyntaxError) as error:
-            raise DataError(
-                folder, found=f"{type(error).__name__}: {error}", wanted="planes and facts of every sample, and room for the pack",
-                remedy="mend that sample, or make room, and pack again",
-            ) from error  # fmt: skip
-    print(f"{out}: {count} samples, {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
+        count = write_pack(temporary, iter(reading))
+    samples = Pack(out).samples
+    for one in untaught(samples):
+        print(f"note  {one}", file=sys.stderr)
+    splits = ", ".join(f"{number} {split}" for split, number in Counter(one.split for one in samples).items())
+    print(f"{out}: {count} samples ({splits}), {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
 
 
 @app.command("torchgeo")

@@ -17,11 +17,12 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many s
 Sets = Annotated[str | None, typer.Option(help="Of labelled sets these alone, by comma.")]
 Split = Annotated[str, typer.Option(help="Which part of the data.")]
 PerPair = Annotated[int, typer.Option(min=1, help="Sentences about a pair of a labelled set.")]
-Seed = Annotated[int, typer.Option(help="Of what is asked, of the intervals, of what is shown.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of what is asked, of the intervals, of what is shown.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a folder that holds something.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No lines of progress.")]
 
+PER_PAIR, THRESHOLD = 8, 0.5
 EVERY_S = 20.0  # a line of a log; a terminal's line changes twice a second
 
 
@@ -33,8 +34,10 @@ def evaluate(
     limit: Limit = None,
     sets: Sets = None,
     split: Split = "val",
-    per_pair: PerPair = 8,
-    threshold: Annotated[float, typer.Option(min=0.001, max=1.0, help="Probability from which a pixel counts.")] = 0.5,
+    per_pair: PerPair = PER_PAIR,
+    threshold: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="Probability from which a pixel counts.")
+    ] = THRESHOLD,
     published: Annotated[
         bool, typer.Option("--published", help="The published protocol alone; needs a split of MTRefSeg-21K.")
     ] = False,
@@ -58,7 +61,10 @@ def evaluate(
 
     [bold]geomtrs evaluate MTRefSeg-21K/val_FINAL_CLEAN --model base --weights base/ --published -o report/[/bold]
     """
-    _refuse_full(out, overwrite)
+    _refuse_out(out, overwrite)
+    alone = "--published" if published else "--classes" if classes else None
+    _refuse_beside(alone, classes=published and classes, limit=classes and limit is not None, tiled=tiled is not None,
+                   threshold=threshold != THRESHOLD, per_pair=per_pair != PER_PAIR)  # fmt: skip
     from geomtrs.evaluation.evaluate import evaluate as evaluate_
     from geomtrs.evaluation.evaluate import evaluate_by_class, evaluate_by_protocol, load
     from geomtrs.evaluation.report import markdown, tables
@@ -91,7 +97,7 @@ def bench(
     limit: Limit = None,
     sets: Sets = None,
     split: Split = "val",
-    per_pair: PerPair = 8,
+    per_pair: PerPair = PER_PAIR,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -103,14 +109,14 @@ def bench(
 
     [bold]geomtrs bench pack/ --models nano,nano=runs/two/nano --limit 500 -o bench/[/bold]
     """
-    _refuse_full(out, overwrite)
+    _refuse_out(out, overwrite)
     from geomtrs.evaluation.evaluate import bench as bench_
     from geomtrs.evaluation.evaluate import load
     from geomtrs.evaluation.report import markdown
     from geomtrs.evaluation.source import open_source
 
     loaded = []
-    for wanted in _listed(models) or []:
+    for wanted in _models(models):
         name, _, folder = wanted.partition("=")
         loaded.append((wanted, load(name, weights=Path(folder) if folder else None, device=device)))
     with open_source(data, split=split, per_pair=per_pair, seed=seed, sets=_listed(sets)) as source:
@@ -155,12 +161,37 @@ class _Line:
             print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
 
 
-def _refuse_full(out: Path, overwrite: bool) -> None:
+def _refuse_out(out: Path, overwrite: bool) -> None:
     """Before anything is computed."""
+    from geomtrs.data.whole import refuse_unwritable
     from tiling.errors import OutputError
 
     if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(out, found="something there", wanted="a new folder", remedy="name another, or --overwrite")
+    refuse_unwritable(out)
+
+
+def _refuse_beside(alone: str | None, **told: bool) -> None:
+    """What a measure of its own does not follow is not passed over in silence."""
+    from geomtrs.errors import QueryError
+
+    for name, given in told.items():
+        if alone and given:
+            option = f"--{name.replace('_', '-')}"
+            raise QueryError(option, found=f"beside {alone}", wanted=f"{alone} alone", remedy=f"leave {option} out")
+
+
+def _models(text: str) -> list[str]:
+    """The models to compare: one at least, each once."""
+    from geomtrs.errors import QueryError
+
+    wanted = _listed(text) or []
+    twice = next((name for name in wanted if wanted.count(name) > 1), None)
+    bare = next((name for name in wanted if name.endswith("=")), None)
+    if not wanted or twice or bare:
+        found = f"{twice} twice" if twice else f"{bare} without a folder" if bare else "no model"
+        raise QueryError("--models", found=found, wanted="NAME or NAME=DIR, each once", remedy="name them by comma")
+    return wanted
 
 
 def _listed(text: str | None) -> list[str] | None:

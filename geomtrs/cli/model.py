@@ -40,17 +40,23 @@ def show(
     """
     import json as json_
 
+    from geomtrs.errors import ModelError
     from geomtrs.models import catalog
 
     card = catalog.describe(name, weights=weights)
+    if weights is not None and card.weights_hash is None:
+        raise ModelError(
+            weights, found="nothing", wanted=f"weights of {name}", remedy="check the path given to --weights"
+        )
     if json:
         print(json_.dumps(card.to_dict(), indent=2))
         return
     spec = card.tile_spec
     finest, coarsest = spec.gsd_m
     print(f"{card.name}: {card.summary}")
-    print(f"licence     {card.licence}")
-    print(f"trained on  {card.trained_on}")
+    unless = "" if weights is None else ", unless its card says otherwise"
+    print(f"licence     {card.licence}{unless}")
+    print(f"trained on  {card.trained_on}{unless}")
     print(f"tiles       {spec.tile_px} px, halo {spec.halo_px}, feather {spec.feather_px}")
     if coarsest < 1e6:
         print(f"resolution  {finest:g} to {coarsest:g} m a pixel")

@@ -7,17 +7,28 @@ object a line (name, scene, gsd_m, split, direction, change_class, …).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from geomtrs.data.labels import THINGS, mask_means, rule_of
+from geomtrs.data.pictures import UNREADABLE, unreadable
 from geomtrs.errors import DataError
 
 PLANES = ("A", "B", "mask", "labelA", "labelB")
+_SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
+
+_DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
+
+Planes = dict[str, NDArray[np.uint8]]
+Facts = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +57,134 @@ class Pack:
     """Samples with their pixels in one memory-mapped file: opened in no time, shared between processes."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens `pixels.bin` and `index.json`; raises FileNotFoundError where they are not."""
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        lists = ("offsets", "absent", "unchanged")
-        self.samples = tuple(Sample(**{**row, **{key: tuple(row.get(key, ())) for key in lists}}) for row in index)
-        self._bytes = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
+        """Opens `pixels.bin` and `index.json`; raises DataError where they are not, or not whole."""
+        try:
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            lists = ("offsets", "absent", "unchanged")
+            self.samples = tuple(Sample(**{**row, **{key: tuple(row.get(key, ())) for key in lists}}) for row in index)
+            self._bytes = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise _no_pack(folder, str(error)) from error
+        if unknown := {thing for one in self.samples for thing in (*one.absent, *one.unchanged)} - {*THINGS}:
+            raise _no_pack(folder, f"{', '.join(sorted(unknown))} among the things of index.json")
+        planes = (
+            (one, plane) for one in self.samples for plane, at in zip(PLANES, one.offsets, strict=True) if at >= 0
+        )
+        if self._bytes.size != (told := sum(math.prod(_shape(*plane)) for plane in planes)):
+            raise _no_pack(folder, f"pixels.bin of {self._bytes.size} bytes where index.json tells {told}")
 
     def plane(self, sample: Sample, name: str) -> NDArray[np.uint8] | None:
         """(H, W, 3) for A and B, (H, W) for masks and labels; None where the sample has no such plane."""
-        offset = sample.offsets[PLANES.index(name)]
-        if offset < 0:
-            return None
-        shape = (sample.height, sample.width, 3) if name in "AB" else (sample.height, sample.width)
-        return self._bytes[offset : offset + int(np.prod(shape))].reshape(shape)
+        offset, shape = sample.offsets[PLANES.index(name)], _shape(sample, name)
+        return None if offset < 0 else self._bytes[offset : offset + math.prod(shape)].reshape(shape)
+
+
+def _shape(sample: Sample, plane: str) -> tuple[int, ...]:
+    return (sample.height, sample.width, 3) if plane in "AB" else (sample.height, sample.width)
+
+
+def _no_pack(folder: Path, found: str) -> DataError:
+    return DataError(folder, found=found, wanted="a whole pack", remedy="make it again: geomtrs data pack")
 
 
 def read_folder(
     root: Path, sets: Sequence[str] | None = None, *, val: Mapping[str, Collection[str]] | None = None
-) -> Iterator[tuple[dict[str, object], dict[str, NDArray[np.uint8]]]]:
+) -> Iterator[tuple[Facts, Planes]]:
     """Each sample's facts (its line of samples.jsonl, plus `set`) and its planes by name, set after set.
 
     val  the scenes of each set that are kept for validation, whatever samples.jsonl says; a set without any is trained
+
+    Raises DataError with the line or the file that cannot be read.
     """
     for folder in sorted(p for p in root.iterdir() if (p / "samples.jsonl").exists()):
-        if sets is not None and folder.name not in sets:
+        if sets is None or folder.name in sets:
+            for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
+                yield facts, _read_planes(folder, str(facts["name"]))
+
+
+def read_list(folder: Path, *, val: Collection[str] | None = None) -> list[Facts]:
+    """What samples.jsonl says of each sample of a set, plus `set`; raises DataError with the line at fault.
+
+    val  the scenes that are kept for validation, whatever the list says
+    """
+    path = folder / "samples.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise DataError(path, found=str(error), wanted="text in UTF-8", remedy="save it so") from error
+    samples = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
             continue
-        for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines():
-            facts = json.loads(line) | {"set": folder.name}
-            if val is not None:
-                facts["split"] = "val" if facts["scene"] in val.get(folder.name, ()) else "train"
-            planes = {}
-            for plane in PLANES:
-                suffix = ".webp" if plane in "AB" else ".png"
-                path = folder / plane / f"{facts['name']}{suffix}"
-                if path.exists():
-                    image = Image.open(path).convert("RGB") if plane in "AB" else Image.open(path).convert("L")
-                    planes[plane] = np.asarray(image)
-            yield facts, planes
+        try:
+            facts = json.loads(line)
+        except ValueError as error:
+            raise _wrong(path, number, str(error), "an object of JSON") from error
+        if not isinstance(facts, dict):
+            raise _wrong(path, number, line, "an object of JSON")
+        if val is not None:
+            facts["split"] = "val" if str(facts.get("scene")) in val else "train"
+        for key, (holds, wanted) in _WANTED.items():
+            if not holds(facts.get(key)):
+                raise _wrong(path, number, f"{key} {json.dumps(facts.get(key), ensure_ascii=False)}", wanted)
+        samples.append(facts | {"set": folder.name})
+    return samples
+
+
+def _wrong(path: Path, number: int, found: str, wanted: str) -> DataError:
+    return DataError(path, found=f"line {number}: {found}", wanted=wanted, remedy="mend the line")
+
+
+def _said(value: object) -> bool:
+    return isinstance(value, str | int) and value != ""
+
+
+def _stays(value: object) -> bool:
+    """It names no file outside the folder, on any system."""
+    path = PureWindowsPath(str(value))
+    return _said(value) and not path.anchor and ".." not in path.parts
+
+
+def _metres(value: object) -> bool:
+    try:
+        return value is None or 0 < float(str(value)) < math.inf
+    except ValueError:
+        return False
+
+
+def _things(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(one in THINGS for one in value))
+
+
+_LIST = (_things, f"a list of {', '.join(THINGS)}")
+_WANTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "name": (_stays, "a file in the folder, without its suffix"),
+    "scene": (_said, "its place, by which samples stay together"),
+    "split": (_said, "train or val"),
+    "gsd_m": (_metres, "metres above 0, or null"),
+    "absent": _LIST,
+    "unchanged": _LIST,
+}
+
+
+def _read_planes(folder: Path, name: str) -> Planes:
+    """The planes that a sample has; raises DataError for one that is read under another suffix alone, or not at all."""
+    planes = {}
+    for plane in PLANES:
+        path = folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
+        try:
+            with Image.open(path) as image:
+                planes[plane] = np.asarray(image.convert("RGB" if plane in "AB" else "L"))
+        except FileNotFoundError as error:
+            others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
+            other = next((one for one in others if one.exists()), None)
+            if other is not None:
+                raise DataError(path, found=other.name, wanted=path.name, remedy="write it so") from error
+            if plane == "A":
+                raise unreadable(path, error) from error
+        except UNREADABLE as error:
+            raise unreadable(path, error) from error
+    return planes
 
 
 def read_places(path: Path) -> dict[str, list[str]]:
@@ -98,29 +200,86 @@ def read_places(path: Path) -> dict[str, list[str]]:
     return {str(name): [str(scene) for scene in scenes] for name, scenes in document.items()}
 
 
-def write_pack(folder: Path, samples: Iterator[tuple[dict[str, object], dict[str, NDArray[np.uint8]]]]) -> int:
-    """Packs samples into `folder` and returns how many; planes of one sample must be of one size."""
-    folder.mkdir(parents=True, exist_ok=True)
-    index = []
-    with (folder / "pixels.bin").open("wb") as pixels:
-        for facts, planes in samples:
-            offsets = []
-            for plane in PLANES:
-                offsets.append(pixels.tell() if plane in planes else -1)
-                if plane in planes:
-                    pixels.write(np.ascontiguousarray(planes[plane]).tobytes())
-            height, width = planes["A"].shape[:2]
-            gsd, direction = facts.get("gsd_m"), facts.get("direction")
-            sample = Sample(
-                set=str(facts["set"]), name=str(facts["name"]), scene=str(facts["scene"]), split=str(facts["split"]),
-                height=height, width=width, gsd_m=float(str(gsd)) if gsd else None,
-                direction=str(direction) if direction else None,
-                offsets=(offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]),
-                absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"),
-            )  # fmt: skip
-            index.append(asdict(sample))
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+def write_pack(folder: Path, samples: Iterator[tuple[Facts, Planes]]) -> int:
+    """Packs samples into `folder` and returns how many.
+
+    Raises DataError where it cannot be written, and for a sample whose planes differ in size, whose name stands twice
+    in its set, or whose scene is both to learn from and to be tested on.
+    """
+    names: set[tuple[str, str]] = set()
+    splits: dict[tuple[str, str], set[str]] = {}  # of scenes
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "pixels.bin").open("wb") as pixels:
+            index = []
+            for facts, planes in samples:
+                sample = _packed(pixels, facts, planes)
+                _refuse_again(sample, names, splits)
+                index.append(asdict(sample))
+        (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            folder, found=str(error), wanted="room for a pack", remedy="make room, or pack elsewhere"
+        ) from error
     return len(index)
+
+
+def _packed(pixels: BinaryIO, facts: Facts, planes: Planes) -> Sample:
+    """The sample, its planes written."""
+    height, width = planes["A"].shape[:2]
+    for plane, values in planes.items():
+        if values.shape[:2] != (height, width):
+            raise DataError(
+                f"{facts['set']}/{facts['name']}", found=f"{plane} of {values.shape[1]} × {values.shape[0]} pixels",
+                wanted=f"{width} × {height}, as A", remedy="bring its pictures and labels to one size",
+            )  # fmt: skip
+    offsets = []
+    for plane in PLANES:
+        offsets.append(pixels.tell() if plane in planes else -1)
+        if plane in planes:
+            pixels.write(np.ascontiguousarray(planes[plane]).tobytes())
+    gsd, direction = facts.get("gsd_m"), facts.get("direction")
+    return Sample(
+        set=str(facts["set"]), name=str(facts["name"]), scene=str(facts["scene"]), split=str(facts["split"]),
+        height=height, width=width, gsd_m=float(str(gsd)) if gsd else None,
+        direction=str(direction) if direction else None,
+        offsets=(offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]),
+        absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"),
+    )  # fmt: skip
+
+
+def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tuple[str, str], set[str]]) -> None:
+    """Notes the sample's name, and the split of its scene; raises DataError where they contradict those before."""
+    file = f"{sample.set}/{sample.name}"
+    if (sample.set, sample.name) in names:
+        raise DataError(file, found="the name twice", wanted="one line a sample", remedy="take a line out of its list")
+    names.add((sample.set, sample.name))
+    of_scene = splits.setdefault((sample.set, sample.scene), set())
+    of_scene.add(sample.split)
+    if of_scene >= {"train", "val"}:
+        raise DataError(
+            file, found=f"scene {sample.scene} in train and val", wanted="each scene in one of them",
+            remedy="mend the splits, or say with --val which scenes are tested on",
+        )  # fmt: skip
+
+
+def untaught(samples: Sequence[Sample]) -> list[str]:
+    """A line for each set of which nothing can be learned, or in part, and for each direction that says nothing."""
+    every, silent = Counter(one.set for one in samples), Counter(one.set for one in samples if not _tells(one))
+    ways = Counter((one.set, one.direction) for one in samples if one.direction not in (None, *_DIRECTIONS))
+    return [
+        *(f"{name}: {count} of {every[name]} samples say nothing: geomtrs/data/labels.py has neither a rule for their "
+          "labels nor what their mask means, or they have none" for name, count in silent.items()),
+        *(f"{name}: direction {way} ({count} sample{'s' if count > 1 else ''}) says nothing; known are "
+          f"{', '.join(_DIRECTIONS)}" for (name, way), count in ways.items()),
+    ]  # fmt: skip
+
+
+def _tells(sample: Sample) -> bool:
+    """Its labels have a rule, or its mask a meaning."""
+    labelled, masked = (sample.offsets[PLANES.index(plane)] >= 0 for plane in ("labelA", "mask"))
+    rule, means = rule_of(sample.set, sample.name), mask_means(sample.set, sample.name)
+    return (rule is not None and labelled) or (means is not None and masked)
 
 
 def _names(facts: Mapping[str, object], key: str) -> tuple[str, ...]:

@@ -76,8 +76,9 @@ def class_rows(
                 found[sample.set, thing, "present"].append((sample.scene, counted))
         if progress is not None:
             progress(sum(len(tiles) for tiles in found.values()), done + 1)
+    both = {name for name, _, _ in found} >= {*TOGETHER}
     for (name, thing, asked), tiles in list(found.items()):
-        if name in TOGETHER:
+        if both and name in TOGETHER:
             found[LEVIR, thing, asked] += tiles
     return [_row(key, tiles, seed) for key, tiles in sorted(found.items()) if any(one.target for _, one in tiles)]
 

@@ -73,7 +73,8 @@ def evaluate_by_protocol(
 def evaluate_by_class(
     model: ChangeModel, source: Source, out: Path, *, seed: int = 0, progress: Progress | None = None
 ) -> tuple[tuple[Table, ...], tuple[Path, ...]]:
-    """Each class of each set on all tiles, and its files in `out`; raises QueryError where the source has no labels.
+    """Each class of each set on all tiles, and its files in `out`; raises QueryError where the source has no labels,
+    DataError where they tell no class.
 
     seed  draws the places of the intervals
     """
@@ -83,6 +84,11 @@ def evaluate_by_class(
             remedy="leave --classes out",
         )  # fmt: skip
     rows = class_rows(model, source.pack, split=source.split, sets=source.sets, seed=seed, progress=progress)
+    if not rows:
+        raise DataError(
+            source.name, found="no class that its labels tell and some tile shows", wanted="at least one",
+            remedy="check its labels and --split",
+        )  # fmt: skip
     tables, facts = class_tables(rows), _facts(model, source, None) | {"seed": seed}
     document = {**facts, "classes": [finite(row) for row in rows]}
     return tables, write_tables(out, document, tables, facts, title=f"{model.name} on {source.name} by class")

@@ -265,11 +265,11 @@ def _questions(measures: Measures) -> tuple[tuple[str, ...], ...]:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value * 100:.1f}"
+    return "–" if value is None else f"{value * 100:z.1f}"
 
 
 def _number(value: float | None, places: int = 2) -> str:
-    return "–" if value is None else f"{value:,.{places}f}"
+    return "–" if value is None else f"{value:z,.{places}f}"
 
 
 def _between(low: float | None, high: float | None) -> str:

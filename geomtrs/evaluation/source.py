@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import numpy as np
 
 from geomtrs.data.cases import Case
 from geomtrs.data.mtrefseg21k import Listing, Rule, Sample, read_split, splits
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_list, write_pack
 from geomtrs.data.pictures import read_mask, read_picture
 from geomtrs.errors import DataError
 from geomtrs.grammar import read
@@ -157,11 +156,9 @@ def _refuse_unknown(file: object, there: Sequence[str], sets: Sequence[str] | No
 
 
 def _splits_of(folder: Path) -> list[str]:
-    lines = (line for path in folder.glob("*/samples.jsonl") for line in path.read_text(encoding="utf-8").splitlines())
-    return sorted({str(json.loads(line)["split"]) for line in lines})
+    return sorted({str(one["split"]) for path in folder.glob("*/samples.jsonl") for one in read_list(path.parent)})
 
 
 def _no_sample(file: object, split: str, there: Sequence[str]) -> DataError:
-    return DataError(
-        file, found=f"no sample of split {split}", wanted=f"one of {', '.join(there)}", remedy="name it with --split"
-    )
+    wanted = f"one of {', '.join(there)}" if there else "samples of a split"
+    return DataError(file, found=f"no sample of split {split}", wanted=wanted, remedy="name it with --split")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomtrs.data.pairs import Pack, read_folder, write_pack
-from geomtrs.errors import QueryError
+from geomtrs.errors import DataError, QueryError
 from geomtrs.evaluation.classes import class_rows, class_tables
 from geomtrs.evaluation.evaluate import evaluate_by_class, load
 from geomtrs.evaluation.source import Source, open_source
@@ -84,9 +85,8 @@ def test_a_tile_without_any_counts_against_what_is_marked_there(pack: Pack, tmp_
     facts = json.loads(lines) | {"name": "full", "direction": "appear"}
     (tmp_path / "sets" / "levir_cd" / "samples.jsonl").write_text(f"{lines}\n{json.dumps(facts)}", encoding="utf-8")
     write_pack(tmp_path / "two", read_folder(tmp_path / "sets"))
-    row, together = class_rows(Half(), Pack(tmp_path / "two"), sets=["levir_cd"])
-    assert (row.set, together.set) == ("levir_cd", "levir_cd and levir_cd_more")
-    assert (row.tiles, row.with_target, row.f1) == (2, 1, together.f1)
+    (row,) = class_rows(Half(), Pack(tmp_path / "two"), sets=["levir_cd"])
+    assert (row.set, row.tiles, row.with_target) == ("levir_cd", 2, 1)
     assert (row.precision, row.recall) == (0.5, 0.5)
 
 
@@ -127,3 +127,31 @@ def test_classes_are_asked_on_the_command_line(pack: Pack, tmp_path: Path, capsy
 def test_classes_want_labelled_sets(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="wanted labelled sets"):
         evaluate_by_class(Half(), Source("made", 0, lambda: iter([])), tmp_path)
+
+
+def test_classes_that_no_label_tells_are_refused(pack: Pack, tmp_path: Path) -> None:
+    with open_source(tmp_path / "pack", sets=["levir_cd"]) as source, pytest.raises(DataError, match="found no class"):
+        evaluate_by_class(Half(), source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("option", [("--limit", "1"), ("--threshold", "0.4"), ("--tiled", "256"), ("--per-pair", "2")])
+def test_what_classes_cannot_follow_is_refused(
+    pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
+    asked = ("evaluate", str(tmp_path / "pack"), "--classes", "--model", "differencing", "-o", str(tmp_path / "out"))
+    assert code_of(*asked, *option) == 2
+    assert f"{option[0]}: found beside --classes" in capsys.readouterr().err
+
+
+def test_halves_of_a_set_have_a_row_together_only_where_both_are(tmp_path: Path) -> None:
+    write_set(tmp_path / "sets")
+    shutil.rmtree(tmp_path / "sets" / "levir_cd")
+    (tmp_path / "sets" / "fotbcd").rename(tmp_path / "sets" / "levir_cd")
+    path = tmp_path / "sets" / "levir_cd" / "samples.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace("none", "appear"), encoding="utf-8")
+    write_pack(tmp_path / "pack", read_folder(tmp_path / "sets"))
+    assert {row.set for row in class_rows(Half(), Pack(tmp_path / "pack"))} == {"levir_cd"}
+    shutil.copytree(tmp_path / "sets" / "levir_cd", tmp_path / "sets" / "levir_cd_more")
+    write_pack(tmp_path / "both", read_folder(tmp_path / "sets"))
+    tiles = {row.set: row.tiles for row in class_rows(Half(), Pack(tmp_path / "both"))}
+    assert tiles == {"levir_cd": 2, "levir_cd_more": 2, "levir_cd and levir_cd_more": 4}

@@ -137,6 +137,10 @@ def test_models_are_listed_and_shown() -> None:
     refused(refused_, 2, "nano")
 
 
+def test_weights_that_are_not_there_are_not_shown(tmp_path: Path) -> None:
+    refused(geomtrs("model", "show", "nano", "--weights", str(tmp_path / "nope")), 1, "nope: found nothing")
+
+
 def test_doctor_finds_this_machine_fit_f4() -> None:
     done = geomtrs("doctor")
     assert done.returncode == 0, done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from geomtrs.evaluation.evaluate import bench, evaluate, evaluate_by_protocol
 from geomtrs.evaluation.gallery import Gallery
 from geomtrs.evaluation.measures import Measures, Outcome, calibration, measure, outcome, poisson_rate, reliability
 from geomtrs.evaluation.published import evaluate_published, in_square
+from geomtrs.evaluation.report import bench_table
 from geomtrs.evaluation.runner import LARGEST_PX, Answered, answers, said
 from geomtrs.evaluation.source import Source, cases_of, open_source
 from geomtrs.grammar import Limit, Place, ScenePart
@@ -470,6 +472,27 @@ def test_bench_compares_models_on_a_split(split: Path, tmp_path: Path, capsys: p
     assert not err
 
 
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ("differencing,differencing", "--models: found differencing twice"),
+        ("", "--models: found no model"),
+        ("differencing=", "--models: found differencing= without a folder"),
+    ],
+)
+def test_bench_refuses_models_that_would_make_no_row(
+    split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], models: str, words: str
+) -> None:
+    assert code_of("bench", str(split), "--models", models, "-o", str(tmp_path / "bench")) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    one = measured(Says({}), [made_case("left", LEFT)])
+    table = bench_table({"one": replace(one, swap=replace(one.swap, value=-1e-6))})
+    assert not any("-0.0" in cell for row in table.rows for cell in row)
+
+
 def test_the_published_protocol_is_asked_on_the_command_line(split: Path, tmp_path: Path) -> None:
     asked = ("evaluate", str(split), "--model", "differencing", "--published", "-o", str(tmp_path / "report"))
     assert code_of(*asked) == 0
@@ -478,9 +501,13 @@ def test_the_published_protocol_is_asked_on_the_command_line(split: Path, tmp_pa
 
 
 def test_a_source_that_is_none_says_what_would_be(sets: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    (bare / "one").mkdir(parents=True)
+    (bare / "one" / "samples.jsonl").touch()
     for folder, options, words in (
         (tmp_path / "nowhere", {}, "found nothing to evaluate on"),
         (sets, {"split": "test"}, "found no sample of split test; wanted one of train"),
+        (bare, {}, "found no sample of split val; wanted samples of a split"),
         (sets, {"sets": ["levir"]}, "found no set levir; wanted of fotbcd"),
     ):
         with pytest.raises(DataError, match=words), open_source(folder, **options):

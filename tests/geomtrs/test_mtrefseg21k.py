@@ -375,6 +375,11 @@ def test_info_of_a_folder_without_splits_is_one_line_on_stderr(
     assert "found no folder with A and B" in capsys.readouterr().err
 
 
+def test_info_sends_a_labelled_set_to_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran("data", "info", str(labelled(tmp_path))) == 0
+    assert "drawn is a labelled set: geomtrs data pack reads its samples.jsonl" in capsys.readouterr().err
+
+
 def labelled(root: Path) -> Path:
     """A set of two labelled pairs in the folder format that is packed."""
     for name in ("one", "two"):
@@ -399,7 +404,7 @@ def test_pack_leaves_nothing_of_a_set_it_cannot_read(tmp_path: Path, capsys: pyt
     sets = labelled(tmp_path / "sets")
     (sets / "drawn" / "A" / "two.webp").unlink()
     assert ran("data", "pack", str(sets), "-o", str(tmp_path / "pack")) == 1
-    assert "found KeyError: 'A'" in capsys.readouterr().err
+    assert "two.webp: found no such file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["sets"]
     assert ran("data", "pack", str(tmp_path / "nowhere"), "-o", str(tmp_path / "pack")) == 1
     assert "no such folder" in capsys.readouterr().err

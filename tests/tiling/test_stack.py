@@ -651,6 +651,16 @@ def test_plain_pictures_lie_pixel_on_pixel(write_raster: WriteRaster, scene_pixe
     assert np.array_equal(whole(stack).pixels[1], scene_pixels)
 
 
+def test_plain_pictures_of_two_sizes_are_named_and_dates_on_the_ground_are_not(
+    write_raster: WriteRaster, scene_pixels: Pixels
+) -> None:
+    paths = [[write_raster("a.tif", scene_pixels)], [write_raster("b.tif", scene_pixels[:, :-40, :-20])]]
+    (note,) = open_stack(paths, StackOptions(pixels=True, registration="off")).notes
+    rows, columns = scene_pixels.shape[1:]
+    assert f"b.tif: {columns - 20} × {rows - 40} pixels where {paths[0][0]} has {columns} × {rows}" in note
+    assert not open_stack(paths, StackOptions(registration="off")).notes
+
+
 def test_content_shifted_by_three_pixels_is_taken_back_on_request(write_raster: WriteRaster) -> None:
     """A20: warned of by default, corrected by translation, sub-pixel, and recorded."""
     ground = texture(340, 420)

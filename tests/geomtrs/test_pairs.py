@@ -1,0 +1,179 @@
+"""Labelled pairs in folders: what cannot be read is refused by its set, its sample or its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geomtrs.cli.app import main
+from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.errors import DataError
+from tests.geomtrs.test_learning import write_set
+
+LINE = {"name": "0", "scene": "s0", "split": "train", "direction": "appear", "gsd_m": 0.5}
+
+
+@pytest.fixture
+def fotbcd(tmp_path: Path) -> Path:
+    """One labelled set of two pairs, in the folder `sets`."""
+    write_set(tmp_path / "sets", pairs=2)
+    return tmp_path / "sets" / "fotbcd"
+
+
+def pack(fotbcd: Path) -> int:
+    """How many samples its folder of sets makes."""
+    return write_pack(fotbcd.parents[1] / "packed", read_folder(fotbcd.parent))
+
+
+def listed(fotbcd: Path, *lines: object) -> None:
+    """Its list, of these lines alone."""
+    (fotbcd / "samples.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+
+
+def code_of(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    return int(left.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ([1, 2], r"line 2: \[1, 2\]; wanted an object"),
+        ({"name": None}, "line 2: name null; wanted"),
+        ({"name": "../A/1"}, r"line 2: name .../A/1.; wanted a file in the folder"),
+        ({"name": "C:/1"}, "line 2: name .C:/1.; wanted a file in the folder"),
+        ({"scene": None}, "line 2: scene null; wanted"),
+        ({"split": None}, "line 2: split null; wanted"),
+        ({"gsd_m": "half"}, "line 2: gsd_m .half.; wanted metres above 0"),
+        ({"gsd_m": -1}, "line 2: gsd_m -1; wanted metres above 0"),
+        ({"gsd_m": 0}, "line 2: gsd_m 0; wanted metres above 0"),
+        ({"absent": ["watr"]}, r"line 2: absent \[.watr.\]; wanted a list of building, road, "),
+        ({"unchanged": "water"}, "line 2: unchanged .water.; wanted a list of building, road, "),
+    ],
+)
+def test_a_fact_that_means_nothing_is_refused_by_its_line(fotbcd: Path, facts: object, words: str) -> None:
+    listed(fotbcd, LINE, LINE | facts if isinstance(facts, dict) else facts)
+    with pytest.raises(DataError, match=r"fotbcd.samples\.jsonl: found " + words):
+        pack(fotbcd)
+
+
+def test_a_line_that_is_no_json_is_refused_by_its_number(fotbcd: Path) -> None:
+    (fotbcd / "samples.jsonl").write_text('\n{"name": ', encoding="utf-8")
+    with pytest.raises(DataError, match=r"samples\.jsonl: found line 2: .*; wanted an object"):
+        pack(fotbcd)
+
+
+def test_a_list_in_another_encoding_is_refused_by_its_file(fotbcd: Path) -> None:
+    (fotbcd / "samples.jsonl").write_bytes('{"name": "é"}'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"samples\.jsonl: found .*; wanted text in UTF-8"):
+        pack(fotbcd)
+
+
+def test_blank_lines_and_a_byte_order_mark_are_passed_over(fotbcd: Path) -> None:
+    text = (fotbcd / "samples.jsonl").read_text(encoding="utf-8")
+    (fotbcd / "samples.jsonl").write_text(f"\ufeff{text}\n\n", encoding="utf-8")
+    assert pack(fotbcd) == 2
+
+
+def rename(fotbcd: Path, plane: str, suffix: str) -> None:
+    next((fotbcd / plane).glob("1.*")).rename(fotbcd / plane / f"1{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda one: (one / "A" / "1.webp").unlink(), r"A.1\.webp: found no such file"),
+        (lambda one: rename(one, "A", ".WEBP"), r"A.1\.webp: found 1\.WEBP; wanted 1\.webp"),
+        (lambda one: rename(one, "B", ".png"), r"B.1\.webp: found 1\.png; wanted 1\.webp"),
+        (lambda one: rename(one, "mask", ".tif"), r"mask.1\.png: found 1\.tif; wanted 1\.png"),
+        (lambda one: (one / "B" / "1.webp").write_bytes(b"RIFF"), r"B.1\.webp: found UnidentifiedImageError"),
+    ],
+)
+def test_a_plane_that_cannot_be_read_is_refused_by_its_file(
+    fotbcd: Path, harm: Callable[[Path], None], words: str
+) -> None:
+    harm(fotbcd)
+    with pytest.raises(DataError, match=r"fotbcd." + words):
+        pack(fotbcd)
+
+
+@pytest.mark.parametrize("verb", [("data", "pack"), ("evaluate", "--model", "differencing"), ("bench",)])
+def test_an_output_below_a_file_is_refused_before_anything_is_read(
+    fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    (fotbcd / "A" / "0.webp").unlink()  # it would be missed, if it came to that
+    assert code_of(*verb, fotbcd.parent, "-o", tmp_path / "file" / "out") in (1, 2)
+    assert "file: found no folder" in capsys.readouterr().err
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda one: (one / "pixels.bin").unlink(),
+        lambda one: (one / "pixels.bin").write_bytes((one / "pixels.bin").read_bytes()[:-1]),
+        lambda one: (one / "index.json").write_text("[]", encoding="utf-8"),
+        lambda one: (one / "index.json").write_text('{"set": 1}', encoding="utf-8"),
+        lambda one: edit(one / "index.json", '"absent": []', '"absent": ["watr"]'),
+    ],
+)
+def test_a_pack_that_is_not_whole_is_refused(fotbcd: Path, tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    pack(fotbcd)
+    harm(tmp_path / "packed")
+    with pytest.raises(DataError, match=r"packed: found .*; wanted a whole pack"):
+        Pack(tmp_path / "packed")
+
+
+def test_a_pack_that_cannot_be_written_is_refused(fotbcd: Path) -> None:
+    with pytest.raises(DataError, match=r"found .*; wanted room for a pack"):
+        write_pack(fotbcd / "samples.jsonl" / "pack", read_folder(fotbcd.parent))
+
+
+@pytest.mark.parametrize("plane", ["B", "mask", "labelB"])
+def test_planes_of_two_sizes_are_refused_by_their_sample(fotbcd: Path, plane: str) -> None:
+    small = np.zeros((64, 32, 3) if plane == "B" else (64, 32), np.uint8)
+    Image.fromarray(small).save(next((fotbcd / plane).glob("1.*")))
+    with pytest.raises(DataError, match=rf"fotbcd/1: found {plane} of 32 × 64 pixels; wanted 256 × 256, as A"):
+        pack(fotbcd)
+
+
+def test_a_name_that_stands_twice_in_a_set_is_refused(fotbcd: Path) -> None:
+    listed(fotbcd, LINE, LINE)
+    with pytest.raises(DataError, match=r"fotbcd/0: found the name twice"):
+        pack(fotbcd)
+
+
+def test_a_scene_to_learn_from_and_to_be_tested_on_is_refused(fotbcd: Path) -> None:
+    listed(fotbcd, LINE | {"split": "val"}, LINE | {"name": "1"})
+    with pytest.raises(DataError, match=r"fotbcd/1: found scene s0 in train and val"):
+        pack(fotbcd)
+
+
+def test_a_scene_may_be_learned_from_and_be_in_another_set_for_validation(fotbcd: Path) -> None:
+    write_set(fotbcd.parents[1] / "more", pairs=1)
+    (fotbcd.parents[1] / "more" / "fotbcd").rename(fotbcd.parent / "levir_cd")
+    listed(fotbcd.parent / "levir_cd", LINE | {"split": "val"})
+    assert pack(fotbcd) == 3
+
+
+def test_pack_names_what_teaches_nothing(fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (fotbcd.parents[1] / "more").mkdir()
+    write_set(fotbcd.parents[1] / "more", pairs=3)
+    (fotbcd.parents[1] / "more" / "fotbcd").rename(fotbcd.parent / "mystery")
+    listed(fotbcd, LINE | {"direction": "appeared"}, LINE | {"name": "1", "scene": "s1"})
+    assert code_of("data", "pack", fotbcd.parent, "-o", tmp_path / "pack") == 0
+    said = capsys.readouterr()
+    assert "note  mystery: 3 of 3 samples say nothing" in said.err
+    assert "note  fotbcd: direction appeared (1 sample)" in said.err
+    assert said.err.count("note") == 2
+    assert "5 samples (5 train)" in said.out
