@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,6 +59,8 @@ __all__ = [
     "unreadable",
     "window_geobox",
 ]
+
+_QUIET = threading.RLock()
 
 SAME_GRID_PX = 0.01
 """Two grids are one when no corner of a raster is further from the other grid's lattice than this."""
@@ -119,7 +123,10 @@ def open_once(path: str | Path) -> DatasetReader:
     Raises SourceError where the file names or costs more than it may (tiling.guard), RasterioError where it does not
     open.
     """
-    with warnings.catch_warnings():
+    # Filters of warnings are the process's: threads that change them at once may leave each other's behind. A server
+    # may take its time, and holds nobody up.
+    alone = nullcontext() if is_remote(str(path)) else _QUIET
+    with alone, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return open_guarded(str(path))
 
