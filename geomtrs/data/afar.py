@@ -20,7 +20,7 @@ def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     road_px = rng.uniform(0.7, 1.8)
     street = (u % block[0] < road_px) | (v % block[1] < road_px)
     lot_u, lot_v = u / block[0] * lots[0], v / block[1] * lots[1]
-    chance = rng.random((64, 64))[np.floor(lot_u).astype(int) % 64, np.floor(lot_v).astype(int) % 64]
+    chance = _chances(lot_u, lot_v, rng)
     margin = rng.uniform(0.05, 0.3)
     within = (np.abs(lot_u % 1 - 0.5) < 0.5 - margin) & (np.abs(lot_v % 1 - 0.5) < 0.5 - margin)
     roof = within & ~street & (chance < rng.uniform(0.35, 0.95))
@@ -71,7 +71,7 @@ def array(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule:
     row, column = rng.integers(CROP_PX, size=2)
     u0, v0, half = u[row, column], v[row, column], rng.uniform(6, 60, 2)
     block, track_px = rng.uniform(6, 35, 2), rng.uniform(0, 1.8)
-    chance = rng.random((64, 64))[np.floor(u / block[0]).astype(int) % 64, np.floor(v / block[1]).astype(int) % 64]
+    chance = _chances(u / block[0], v / block[1], rng)
     where = (np.abs(u - u0) < half[0]) & (np.abs(v - v0) < half[1]) & (chance < rng.uniform(0.6, 1.2)) & free
     track = where & ((u % block[0] < track_px) | (v % block[1] < track_px))
     rows = np.where(u % rng.uniform(2, 6) < 1, rng.uniform(1, 1.8), 1.0)
@@ -138,6 +138,11 @@ def overcast(scene: Scene, other: NDArray[np.uint8], rng: np.random.Generator, r
     one = CLOUDS + 1 + np.where(count == 1, hidden.argmax(-1), len(THINGS))
     scene.raw[where] = np.where(count > 1, CLOUDS, one)[where]
     scene.rule[where] = rule
+
+
+def _chances(u: NDArray[np.float64], v: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """(H, W) a number in 0..1 for each cell of a grid, given where pixels lie on it in cells."""
+    return np.asarray(rng.random((64, 64))[np.floor(u).astype(int) % 64, np.floor(v).astype(int) % 64])
 
 
 def _turned(rng: np.random.Generator, bend: float = 8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

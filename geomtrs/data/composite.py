@@ -47,14 +47,20 @@ def crop(plane: NDArray[np.uint8], top: float, left: float, side: float, *, near
     return np.array(Image.fromarray(plane).resize((CROP_PX, CROP_PX), method, box=box))
 
 
+def some_of(where: NDArray[np.bool_], shares: Sequence[float], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """About one of `shares` of the components of `where`, which is not empty: one of them at least."""
+    labels, count = ndimage.label(where)
+    keep = rng.random(count + 1) < rng.choice(shares)
+    keep[int(rng.integers(1, count + 1))] = True
+    keep[0] = False
+    return np.asarray(keep[labels], bool)
+
+
 def piece_mask(scene: Scene, present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Where to cut a piece: some components of what is `present`, grown by a few pixels, else a random blob."""
     if present.any() and rng.random() < 0.85:
-        labels, count = ndimage.label(present)
-        keep = rng.random(count + 1) < rng.choice([0.3, 0.6, 1.0])
-        keep[int(rng.integers(1, count + 1))] = True
-        keep[0] = False
-        return np.asarray(ndimage.binary_dilation(keep[labels], iterations=int(rng.integers(1, 5))), bool)
+        some = some_of(present, (0.3, 0.6, 1.0), rng)
+        return np.asarray(ndimage.binary_dilation(some, iterations=int(rng.integers(1, 5))), bool)
     noise = ndimage.zoom(rng.standard_normal((6, 6)), CROP_PX / 6, order=3)[:CROP_PX, :CROP_PX]
     return np.asarray(noise > np.quantile(noise, rng.uniform(0.7, 0.95)))
 

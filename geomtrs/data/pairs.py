@@ -265,7 +265,7 @@ def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tupl
 
 def untaught(samples: Sequence[Sample]) -> list[str]:
     """A line for each set of which nothing can be learned, or in part, and for each direction that says nothing."""
-    every, silent = Counter(one.set for one in samples), Counter(one.set for one in samples if not _tells(one))
+    every, silent = Counter(one.set for one in samples), Counter(one.set for one in samples if not tells(one))
     ways = Counter((one.set, one.direction) for one in samples if one.direction not in (None, *_DIRECTIONS))
     return [
         *(f"{name}: {count} of {every[name]} samples say nothing: geomtrs/data/labels.py has neither a rule for their "
@@ -275,7 +275,7 @@ def untaught(samples: Sequence[Sample]) -> list[str]:
     ]  # fmt: skip
 
 
-def _tells(sample: Sample) -> bool:
+def tells(sample: Sample) -> bool:
     """Its labels have a rule, or its mask a meaning."""
     labelled, masked = (sample.offsets[PLANES.index(plane)] >= 0 for plane in ("labelA", "mask"))
     rule, means = rule_of(sample.set, sample.name), mask_means(sample.set, sample.name)

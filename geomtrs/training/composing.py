@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
-from geomtrs.data.composite import CROP_PX, NOT_YET, Scene, blob, lay_in, piece_mask, ruin, scorch
+from geomtrs.data.composite import CROP_PX, NOT_YET, Scene, blob, lay_in, piece_mask, ruin, scorch, some_of
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import AIRCRAFT_PX, BOATS_PX, SHIPS_PX, park
 from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike
@@ -64,13 +64,10 @@ def compose(
 
 def _destroy(date: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
     """At times some or all of the buildings of a date lie in ruins: where."""
-    pieces, count = ndimage.label(_there(date, "building"))
-    if not count or rng.random() >= _RUIN_SHARE:
+    standing = _there(date, "building")
+    if not standing.any() or rng.random() >= _RUIN_SHARE:
         return np.zeros((CROP_PX, CROP_PX), bool)
-    struck = rng.random(count + 1) < rng.choice([0.2, 0.5, 1.0])
-    struck[int(rng.integers(1, count + 1))] = True
-    struck[0] = False
-    return ruin(date, struck[pieces], rng, RULE_NUMBERS["grown"])
+    return ruin(date, some_of(standing, (0.2, 0.5, 1.0), rng), rng, RULE_NUMBERS["grown"])
 
 
 def _park(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from geomtrs.data.expressions import all_expressions
-from geomtrs.data.labels import PRESENT, mask_means, rule_of
-from geomtrs.data.pairs import Pack, Sample, read_folder, read_places, write_pack
+from geomtrs.data.labels import PRESENT
+from geomtrs.data.pairs import Facts, Pack, Planes, read_folder, read_places, tells, write_pack
 from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
@@ -50,7 +49,6 @@ from geomtrs.training.stages import (
     training_expressions,
 )
 
-Planes = tuple[dict[str, object], dict[str, NDArray[np.uint8]]]
 UNCALIBRATED = {"mask_temperature": 1.0, "existence_temperature": 1.0}
 VAL_BATCHES, CALIBRATION_BATCHES = 4, 24
 
@@ -100,7 +98,7 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
         bf16 = config.precision != "fp32" and cpu_has_bf16()  # it looks at no picture, so the processor will do
         agree(_reader(average), bank, steps=config.agree, seed=config.seed, bf16=bf16, told=told)
     calibration = read_checkpoint(start, FAMILY)["calibration"] if start.is_dir() else UNCALIBRATED
-    if any(sample.split == "val" and _is_known(sample) for sample in Pack(pack).samples):
+    if any(sample.split == "val" and tells(sample) for sample in Pack(pack).samples):
         unseen = val_batches(pack, config.batch, CALIBRATION_BATCHES)
         calibration = calibration | calibrate(average, _asking(average, bank), unseen, told)
     training = {
@@ -131,7 +129,7 @@ def packed(config: StageConfig) -> Path:
     if not data.is_dir():
         raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")
 
-    def everything() -> Iterator[Planes]:
+    def everything() -> Iterator[tuple[Facts, Planes]]:
         yield from read_folder(
             data, config.sets or None, val=None if config.val is None else read_places(Path(config.val))
         )
@@ -168,13 +166,13 @@ def _refuse_other_samples(config: StageConfig, pack: Path) -> None:
             )  # fmt: skip
 
 
-def drawn_samples(count: int) -> Iterator[Planes]:
+def drawn_samples(count: int) -> Iterator[tuple[Facts, Planes]]:
     """Drawn pairs as samples of a set of their own; one in sixteen is for validation."""
     for i in range(count):
         rng = np.random.default_rng([77, i])
         gsd = float(np.exp(rng.uniform(np.log(0.3), np.log(1.2))))
         pair = draw_scene(rng, (384, 384), gsd_m=gsd)
-        facts: dict[str, object] = {
+        facts: Facts = {
             "set": "drawn",
             "name": f"d{i}",
             "scene": f"d{i}",
@@ -278,12 +276,6 @@ def val_batches(pack: Path, size: int, count: int) -> list[Batch]:
     return [batch_of(sampler, np.random.default_rng([9, i]), size) for i in range(count)]
 
 
-def _is_known(sample: Sample) -> bool:
-    """Its set has a rule, or a mask with a meaning: else only what is laid into it is."""
-    return rule_of(sample.set, sample.name) is not None or mask_means(sample.set, sample.name) is not None
-
-
-@torch.inference_mode()
 def draw_samples(model: MTRefSeg, ask: Ask, batch: Batch, path: Path, rows: int = 6) -> None:
     """A picture: of each pair both dates, then two answers, each beside what is true (white) and not known (grey)."""
     answer = model.answer(model.maps(batch.images.float()), ask(batch.questions))
