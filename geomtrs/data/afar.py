@@ -15,22 +15,25 @@ _TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 
 def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
     """A built-up area within `where`: streets, roofs of a few pixels with shadows, yards; `rule` reads the labels."""
     u, v = _turned(rng)
-    block = rng.uniform(6, 22, 2)
+    graded = rng.random() < 0.3  # ground laid out for a new quarter or for halls: bare, wide streets, few roofs yet
+    block = rng.uniform(10, 45, 2) if graded else rng.uniform(6, 22, 2)
     lots = rng.integers(2, 5, 2)
-    road_px = rng.uniform(0.7, 1.8)
+    road_px = rng.uniform(0.9, 3) if graded else rng.uniform(0.7, 1.8)
     street = (u % block[0] < road_px) | (v % block[1] < road_px)
     lot_u, lot_v = u / block[0] * lots[0], v / block[1] * lots[1]
     chance = _chances(lot_u, lot_v, rng)
     margin = rng.uniform(0.05, 0.3)
     within = (np.abs(lot_u % 1 - 0.5) < 0.5 - margin) & (np.abs(lot_v % 1 - 0.5) < 0.5 - margin)
-    roof = within & ~street & (chance < rng.uniform(0.35, 0.95))
+    roof = within & ~street & (chance < (rng.uniform(0.05, 0.7) if graded else rng.uniform(0.35, 0.95)))
     shade = np.roll(roof, rng.integers(-1, 2, 2), (0, 1)) & ~roof
 
     around = scene.image[where].mean(0) if where.any() else scene.image.mean((0, 1))
     grey = np.full(3, around.mean())
     yard = (around + (grey - around) * rng.uniform(0, 0.8)) * rng.uniform(0.7, 1.25)
     green = around * np.array([0.55, rng.uniform(0.7, 0.95), 0.5])
-    leafy = (chance * 7919 % 1) < rng.uniform(0, 0.5)
+    if graded:
+        yard = grey * rng.uniform(1, 1.9) * np.array([rng.uniform(1, 1.15), 1, rng.uniform(0.75, 1)])
+    leafy = (chance * 7919 % 1) < rng.uniform(0, 0.1 if graded else 0.5)
     picture = np.where(leafy[..., None], green, yard)
     picture = picture * (1 + 0.12 * rng.standard_normal((CROP_PX, CROP_PX, 1)))
     tint = _TINTS[rng.integers(0, len(_TINTS), rng.integers(1, 4))]  # a town has a few kinds of roofs
@@ -47,8 +50,8 @@ def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     scene.raw[where], scene.rule[where] = labels[where], rule
 
 
-def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:
-    """A road through the picture, straight or bent, bright or dark; where it lies, labelled ROAD."""
+def pave(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:
+    """A road through what is `free`, straight or bent, bright or dark; where it lies, labelled ROAD."""
     u, v = _turned(rng, bend=40)
     width_px = rng.uniform(1.2, 4.5)
     where = np.abs(u - np.median(u) - rng.uniform(-80, 80)) < width_px / 2
@@ -57,6 +60,7 @@ def pave(scene: Scene, rng: np.random.Generator, rule: int) -> NDArray[np.bool_]
         where &= v < end
         if rng.random() < 0.5:
             where |= (np.abs(v - end) < width_px / 2) & (u > np.median(u[where]) if where.any() else True)
+    where &= free
     grey = scene.image.mean()
     tone = rng.uniform(1.25, 2.2) if rng.random() < 0.7 else rng.uniform(0.35, 0.7)
     picture = np.full((CROP_PX, CROP_PX, 3), grey * tone) * np.array([1.05, 1, rng.uniform(0.85, 1)])

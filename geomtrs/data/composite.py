@@ -19,7 +19,7 @@ CROP_PX = 256
 TARGET_STRIDE = 2  # labels are compared at half resolution
 
 # Raw labels of what is drawn into pictures; NOT_YET for the date that lacks it.
-NOT_YET, ROOF, STREET, YARD, ROAD, ICE, AIRCRAFT, BOAT, RUIN, SOLAR = range(10)
+NOT_YET, ROOF, STREET, YARD, ROAD, ICE, AIRCRAFT, BOAT, RUIN, SOLAR, TREE = range(11)
 CLOUDS = 31  # hiding several things; the numbers after it hide one of the things each, and the one after them nothing
 
 

@@ -10,16 +10,17 @@ from scipy import ndimage
 
 from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
 from geomtrs.data.composite import CROP_PX, NOT_YET, Scene, blob, lay_in, piece_mask, ruin, scorch, some_of
+from geomtrs.data.crowns import leafy, plant, stand
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import AIRCRAFT_PX, BOATS_PX, SHIPS_PX, park
 from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
-_BURNT_SHARE = 0.25  # of the pairs that are composed
-_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.4, 0.2  # of the pairs from afar that are composed
+_BURNT_SHARE, _BURNT_AREA = 0.25, (0.004, 0.4)  # of the pairs that are composed, and of their ground
+_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.35, 0.35  # of the pairs from afar that are composed
 _SOLAR_SHARE, _SHIP_SHARE, _CLOUD_SHARE = 0.15, 0.3, 0.12  # of the same; ships where there is water
 _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
-_PLANE_SHARE, _BOAT_SHARE = 0.07, 0.3  # of the composed pairs from near; boats where there is water
+_PLANE_SHARE, _BOAT_SHARE, _TREE_SHARE = 0.07, 0.3, 0.25  # of the composed pairs from near; boats where there is water
 
 Lend = Callable[[str], Scene]
 """A crop of some picture of a set."""
@@ -46,9 +47,8 @@ def compose(
         laid = laid & ~mask if into_both else laid | mask
     if name in MAY_BURN and rng.random() < _BURNT_SHARE:
         date = after if rng.random() < 0.5 else before
-        burnt = ndimage.binary_opening(
-            blob(rng, rng.uniform(0.03, 0.4)) & ~_there(date, "water", "building", "town"), iterations=2
-        )
+        share = float(np.exp(rng.uniform(*np.log(_BURNT_AREA))))
+        burnt = ndimage.binary_opening(blob(rng, share) & ~_there(date, "water", "building", "town"), iterations=2)
         scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
         laid |= burnt
     bare, grown = (before, after) if rng.random() < 0.5 else (after, before)
@@ -56,7 +56,7 @@ def compose(
         laid |= _grow(bare, grown, rng)
     elif name not in COARSE:
         laid |= _destroy(bare, rng)
-        laid |= _park(bare, grown, rng)
+        laid |= _park(bare, grown, rng) | _plant(bare, grown, rng)
     if name in COARSE and rng.random() < _CLOUD_SHARE:
         overcast(bare, RULE_TABLES[grown.rule, :, grown.raw], rng, RULE_NUMBERS["grown"])
     return laid
@@ -83,6 +83,27 @@ def _park(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
     return where
 
 
+def _plant(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """At times single trees that `grown` has, and `bare` has not or has in part: where they are new."""
+    nowhere = np.zeros((CROP_PX, CROP_PX), bool)
+    if rng.random() >= _TREE_SHARE:
+        return nowhere
+    old, taken = nowhere.copy(), nowhere.copy()
+    for date in (bare, grown):
+        old |= _there(date, "tree") | leafy(date)
+        taken |= _there(date, "water", "building", "car", "boat", "pool", "road")
+    heights, rule = stand(~old & ~taken, rng), RULE_NUMBERS["grown"]
+    where = (heights > 0) & ~old
+    if not where.any():
+        return nowhere
+    stay = some_of(where, (0.3, 0.6), rng) if rng.random() < 0.5 else nowhere
+    plant(grown, where, heights, rng, rule)  # each date in its own light
+    plant(bare, stay, np.where(stay, heights, -1), rng, rule)
+    new = where & ~stay
+    _not_yet(bare, new, "tree")
+    return new
+
+
 def _there(scene: Scene, *things: str) -> NDArray[np.bool_]:
     """(H, W) where its labels say that one of these things is."""
     states = RULE_TABLES[scene.rule, :, scene.raw]
@@ -102,7 +123,7 @@ def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
     if rng.random() < _SOLAR_SHARE:
         solar = array(grown, ~_there(grown, "water", "town", "ice"), rng, rule)
     if rng.random() < _ROAD_SHARE:
-        road = pave(grown, rng, rule)
+        road = pave(grown, ~_there(grown, "water"), rng, rule)
     if rng.random() < _SHIP_SHARE:
         wet = _there(grown, "water") & _there(bare, "water")
         ships = park(grown, wet, rng, rule, afloat=True, lengths_px=SHIPS_PX)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geomtrs.data.composite import AIRCRAFT, BOAT, CLOUDS, ICE, NOT_YET, ROAD, ROOF, RUIN, SOLAR, STREET, YARD
+from geomtrs.data.composite import AIRCRAFT, BOAT, CLOUDS, ICE, NOT_YET, ROAD, ROOF, RUIN, SOLAR, STREET, TREE, YARD
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
@@ -133,14 +133,14 @@ def _grown() -> NDArray[np.uint8]:
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
     table[:, [ICE, AIRCRAFT, BOAT, SOLAR]] = ABSENT
     for thing in ("building", "water", "pool", *ASSUMED_ABSENT):
-        table[THINGS.index(thing), RUIN] = ABSENT
+        table[THINGS.index(thing), [RUIN, TREE]] = ABSENT
     hiding = CLOUDS + 1 + np.arange(len(THINGS))
     table[:, CLOUDS + 1 : CLOUDS + 2 + len(THINGS)] = ABSENT
     table[np.arange(len(THINGS)), hiding] = UNKNOWN
     table[THINGS.index("ice"), CLOUDS : CLOUDS + 2 + len(THINGS)] = ABSENT  # which clouds are taken for
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
-        ("aircraft", [AIRCRAFT]), ("boat", [BOAT]), ("solar", [SOLAR]),
+        ("aircraft", [AIRCRAFT]), ("boat", [BOAT]), ("solar", [SOLAR]), ("tree", [TREE]),
     ):  # fmt: skip
         table[THINGS.index(thing), NOT_YET] = ABSENT
         table[THINGS.index(thing), there] = PRESENT

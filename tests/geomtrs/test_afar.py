@@ -57,7 +57,7 @@ def test_roofs_of_a_drawn_town_are_buildings_and_streets_are_roads_but_never_bot
 def test_a_drawn_road_is_thin_goes_far_and_is_no_town() -> None:
     rng = np.random.default_rng(2)
     scene = plain()
-    road = pave(scene, rng, GROWN)
+    road = pave(scene, np.ones((256, 256), bool), rng, GROWN)
     rows, cols = np.nonzero(road)
     assert 0.001 < road.mean() < 0.06
     assert max(np.ptp(rows), np.ptp(cols)) > CROP_PX / 4

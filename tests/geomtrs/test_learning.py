@@ -205,12 +205,12 @@ def sampler_of_masks(root: Path, direction: str, *, marked: bool, absent: bool =
 
 
 def asked_of_buildings(sampler: PairSampler) -> dict[tuple[str, int], int]:
-    """(direction, state of existence) → how often, over some pairs as they are."""
+    """(direction, state of existence) → how often of buildings alone, over some pairs."""
     asked: dict[tuple[str, int], int] = {}
     for _ in range(30):
         drawn = sampler.draw()
         for question, state in zip(drawn.questions, drawn.existence.tolist(), strict=True):
-            if question.thing == THINGS.index("building"):
+            if question.thing == THINGS.index("building") and question.source < 0:  # not "buildings or trees"
                 key = DIRECTIONS[question.direction], state
                 asked[key] = asked.get(key, 0) + 1
     return asked
