@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
-from geomtrs.data.composite import CROP_PX, NOT_YET, Scene, blob, lay_in, piece_mask, ruin, scorch, some_of
+from geomtrs.data.cleared import clear, dig, plots
+from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, piece_mask, ruin, scorch, some_of
 from geomtrs.data.crowns import leafy, plant, stand
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import AIRCRAFT_PX, BOATS_PX, SHIPS_PX, park
-from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike
+from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike, not_yet
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
 _BURNT_SHARE, _BURNT_AREA = 0.25, (0.004, 0.4)  # of the pairs that are composed, and of their ground
 _TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.35, 0.35  # of the pairs from afar that are composed
 _SOLAR_SHARE, _SHIP_SHARE, _CLOUD_SHARE = 0.15, 0.3, 0.12  # of the same; ships where there is water
 _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
-_PLANE_SHARE, _BOAT_SHARE, _TREE_SHARE = 0.07, 0.3, 0.25  # of the composed pairs from near; boats where there is water
+_CLEARED_SHARE = 0.15  # of all composed pairs
+_PLANE_SHARE, _TREE_SHARE, _POOL_SHARE = 0.07, 0.25, 0.12  # of the composed pairs from near
+_BOAT_SHARE = 0.3  # of the same where there is water
 
 Lend = Callable[[str], Scene]
 """A crop of some picture of a set."""
@@ -52,11 +55,16 @@ def compose(
         scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
         laid |= burnt
     bare, grown = (before, after) if rng.random() < 0.5 else (after, before)
+    if rng.random() < _CLEARED_SHARE:
+        cleared = plots(rng) & ~_there(bare, "water", "building", "town", "road", "ice", "pool")
+        clear(bare, cleared, rng, RULE_NUMBERS["grown"])
+        _not_yet(grown, cleared & leafy(grown), "bare")
+        laid |= cleared
     if name in MAY_GROW:
         laid |= _grow(bare, grown, rng)
     elif name not in COARSE:
         laid |= _destroy(bare, rng)
-        laid |= _park(bare, grown, rng) | _plant(bare, grown, rng)
+        laid |= _park(bare, grown, rng) | _plant(bare, grown, rng) | _dig(bare, grown, rng)
     if name in COARSE and rng.random() < _CLOUD_SHARE:
         overcast(bare, RULE_TABLES[grown.rule, :, grown.raw], rng, RULE_NUMBERS["grown"])
     return laid
@@ -102,6 +110,16 @@ def _plant(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bo
     new = where & ~stay
     _not_yet(bare, new, "tree")
     return new
+
+
+def _dig(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """At times pools that `grown` has and `bare` has not: where they are."""
+    if rng.random() >= _POOL_SHARE:
+        return np.zeros((CROP_PX, CROP_PX), bool)
+    taken = ("water", "building", "road", "pool")
+    pools = dig(grown, ~(_there(grown, *taken) | _there(bare, *taken)), rng, RULE_NUMBERS["grown"])
+    _not_yet(bare, pools, "pool")
+    return pools
 
 
 def _there(scene: Scene, *things: str) -> NDArray[np.bool_]:
@@ -151,5 +169,6 @@ def _ice(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Gene
 
 def _not_yet(bare: Scene, where: NDArray[np.bool_], thing: str) -> None:
     """What is drawn anywhere was hardly there before, whether a label says so or not."""
-    unsaid = where & (RULE_TABLES[bare.rule, THINGS.index(thing), bare.raw] == UNKNOWN)
-    bare.raw[unsaid], bare.rule[unsaid] = NOT_YET, RULE_NUMBERS["grown"]
+    states = RULE_TABLES[bare.rule, :, bare.raw]
+    unsaid = where & (states[..., THINGS.index(thing)] == UNKNOWN)
+    bare.raw[unsaid], bare.rule[unsaid] = not_yet(states, thing)[unsaid], RULE_NUMBERS["grown"]

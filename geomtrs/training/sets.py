@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geomtrs.data.composite import AIRCRAFT, BOAT, CLOUDS, ICE, NOT_YET, ROAD, ROOF, RUIN, SOLAR, STREET, TREE, YARD
+from geomtrs.data.composite import (
+    AIRCRAFT,
+    BARE,
+    BOAT,
+    CLEARED,
+    CLOUDS,
+    ICE,
+    NOT_YET,
+    POOL,
+    ROAD,
+    ROOF,
+    RUIN,
+    SOLAR,
+    STREET,
+    TREE,
+    YARD,
+)  # fmt: skip  # isort: skip
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
@@ -90,6 +108,11 @@ MAY_GROW = {
 MASK_PRESENT, MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone is the label
 
 
+# What ground lacks before something is drawn at the other date, and what it may be known to have instead.
+_LACKING = (("town", "building", "road", "ice", "aircraft", "boat", "solar", "pool"), ("tree",), ("bare",))
+_GROUNDS = ("tree", "grass", "field", "water", "bare")
+
+
 def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
     """Rule numbers by key, and all their tables (rules, things, 256); number 0 knows nothing."""
     tables = [np.full((len(THINGS), 256), UNKNOWN, np.uint8)]
@@ -131,7 +154,12 @@ def _grown() -> NDArray[np.uint8]:
         table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
     for thing in ("tree", "grass", "bare"):
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
-    table[:, [ICE, AIRCRAFT, BOAT, SOLAR]] = ABSENT
+    table[:, [ICE, AIRCRAFT, BOAT, SOLAR, POOL]] = ABSENT
+    table[THINGS.index("water"), POOL] = UNKNOWN  # some call it so
+    for thing in ("tree", "water", "building", "town", "pool", "boat", "car", *ASSUMED_ABSENT):
+        table[THINGS.index(thing), [BARE, CLEARED]] = ABSENT
+    table[THINGS.index("grass"), BARE] = ABSENT
+    table[[THINGS.index("burnt"), THINGS.index("landslide")], BARE] = UNKNOWN
     for thing in ("building", "water", "pool", *ASSUMED_ABSENT):
         table[THINGS.index(thing), [RUIN, TREE]] = ABSENT
     hiding = CLOUDS + 1 + np.arange(len(THINGS))
@@ -141,10 +169,21 @@ def _grown() -> NDArray[np.uint8]:
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
         ("aircraft", [AIRCRAFT]), ("boat", [BOAT]), ("solar", [SOLAR]), ("tree", [TREE]),
+        ("bare", [BARE]), ("pool", [POOL]),
     ):  # fmt: skip
-        table[THINGS.index(thing), NOT_YET] = ABSENT
         table[THINGS.index(thing), there] = PRESENT
+    for number, (things, ground) in enumerate(product(_LACKING, (None, *_GROUNDS)), NOT_YET):
+        table[[THINGS.index(thing) for thing in things], number] = ABSENT
+        if ground is not None:
+            table[THINGS.index(ground), number] = PRESENT
     return table
+
+
+def not_yet(states: NDArray[np.uint8], thing: str) -> NDArray[np.integer[Any]]:
+    """(H, W) raw labels, by the rule of what is drawn, of ground of states (H, W, things) that lacks a drawn `thing`."""
+    lacking = next(number for number, things in enumerate(_LACKING) if thing in things)
+    has = states[..., [THINGS.index(ground) for ground in _GROUNDS]] == PRESENT
+    return NOT_YET + lacking * (1 + len(_GROUNDS)) + np.where(has.any(-1), 1 + has.argmax(-1), 0)
 
 
 RULE_NUMBERS, RULE_TABLES = _rules()
