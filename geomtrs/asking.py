@@ -9,6 +9,7 @@ from geomtrs.features import refuse_unable
 from geomtrs.models import catalog
 from geomtrs.models.base import ChangeModel, KeepsFeatures, ModelCard
 from geomtrs.models.catalog import Recipe
+from geomtrs.scene import Scene
 from geomtrs.spec import JobSpec
 
 
@@ -24,10 +25,17 @@ class Asked:
         """Tiles answered at once: fixed for a run, since another number may round differently."""
         return spec.run.batch or self.model.tile_spec.batch
 
-    def recipe(self, spec: JobSpec, pairs: tuple[tuple[int, int], ...]) -> Recipe:
+    def recipe(self, spec: JobSpec, scene: Scene) -> Recipe:
         """How workers come to the same model."""
         return Recipe(
-            spec.model, spec.weights, self.device, self.model.weights_hash, spec.queries, pairs, loaded=self.model
+            spec.model,
+            spec.weights,
+            self.device,
+            self.model.weights_hash,
+            spec.queries,
+            scene.pairs,
+            scene.times,
+            loaded=self.model,
         )
 
 

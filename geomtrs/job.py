@@ -190,11 +190,11 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
         begin(folder, state, called.targets(folder, spec.formats), overwrite=start.overwrite, fresh=start.fresh)
         if not spec.keep_features:
             forget(folder)  # of the run whose outputs are replaced
-        on_event(Stage("tiles", f"tiles   {tiles_line(work)}"))
+        on_event(Stage("tiles", f"tiles   {tiles_line(work, scene)}"))
         store = BlockStore(blocks_folder(folder), work.id)
         with clock.part("answer blocks"):
             model, source = (
-                model_of(state, asked.recipe(spec, scene.pairs), scene, work),
+                model_of(state, asked.recipe(spec, scene), scene, work),
                 source_of(spec.features, scene),
             )
             settings = replace(_settings(state), gpus=several_gpus(spec.run.device, asked.device))

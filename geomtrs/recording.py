@@ -111,6 +111,7 @@ def _plan(job: Answered) -> dict[str, Any]:
         "tile_px": plan.tile_px,
         "halo_px": plan.halo_px,
         "feather_px": plan.feather_px,
+        "enlarge": job.scene.times,
         "block_tiles": plan.block_tiles,
         "blocks": len(plan.blocks),
         "tiles": plan.tile_count,

@@ -38,6 +38,7 @@ class Scene:
     dates  `YYYY-MM-DD`, `YYYY` or None for each acquisition
     pairs  which of them are compared, as indices (before, after)
     notes  warnings for the user
+    times  how many times as large the model is shown the pixels
     """
 
     stack: Stack
@@ -45,6 +46,7 @@ class Scene:
     dates: tuple[str | None, ...]
     pairs: tuple[tuple[int, int], ...]
     notes: tuple[str, ...]
+    times: int = 1
 
     @property
     def line(self) -> str:
@@ -85,6 +87,7 @@ class JobPlan:
             "tile_px": self.plan.tile_px,
             "halo_px": self.plan.halo_px,
             "feather_px": self.plan.feather_px,
+            "enlarge": self.scene.times,
             "tiles": self.plan.tile_count,
             "blocks": len(self.plan.blocks),
             "notes": list(self.scene.notes),
@@ -102,14 +105,15 @@ class JobPlan:
                 f"date {number}  {name}{more} · {date['date'] or 'date unknown'} · {date['alignment']} "
                 f"(offset {x:+.2f}, {y:+.2f} px){_shift_text(date['shift'])}"
             )
-        lines.append(f"tiles   {tiles_line(self.plan)}")
+        lines.append(f"tiles   {tiles_line(self.plan, self.scene)}")
         lines.extend(f"note    {note}" for note in found["notes"])
         return "\n".join(lines)
 
 
-def tiles_line(plan: Plan) -> str:
+def tiles_line(plan: Plan, scene: Scene) -> str:
     """One line for people: how the scene is cut."""
-    return f"{plan.tile_count} of {plan.tile_px} px, halo {plan.halo_px} px · {len(plan.blocks)} blocks"
+    shown = f" · shown {scene.times} times as large" if scene.times != 1 else ""
+    return f"{plan.tile_count} of {plan.tile_px} px, halo {plan.halo_px} px · {len(plan.blocks)} blocks{shown}"
 
 
 def asked_lines(queries: Sequence[Query]) -> list[str]:
@@ -136,7 +140,8 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
         *_language_notes(spec, card),
         *_neighbour_notes(spec.queries, card),
     )
-    return Scene(stack, aoi, dates, dating.pairs(len(dates), spec.pairs), tuple(dict.fromkeys(notes)))
+    pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
+    return Scene(stack, aoi, dates, pairs, tuple(dict.fromkeys(notes)), times)
 
 
 def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:
@@ -144,7 +149,8 @@ def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str 
     _refuse_limits_without_ground(spec, stack)
     notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries, card))
     stack = replace(stack, files=OpenFiles(sign=signer(spec.run.sign)))
-    return Scene(stack, stack.aoi, dates, dating.pairs(len(dates), spec.pairs), notes)
+    pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
+    return Scene(stack, stack.aoi, dates, pairs, notes, times)
 
 
 def stack_options(spec: JobSpec) -> StackOptions:
@@ -163,16 +169,22 @@ def stack_options(spec: JobSpec) -> StackOptions:
 
 
 def plan_scene(spec: JobSpec, scene: Scene, tile: TileSpec, token: str) -> Plan:
-    """Tiles and blocks of the scene, as the model wants them."""
+    """Tiles and blocks of the scene, as the model wants them: shown to it enlarged, a tile covers less ground."""
     return plan_blocks(
         scene.stack.geobox,
-        tile_px=spec.tile_px or tile.tile_px,
-        halo_px=tile.halo_px,
-        feather_px=tile.feather_px,
+        tile_px=spec.tile_px or tile.tile_px // scene.times,
+        halo_px=tile.halo_px // scene.times,
+        feather_px=tile.feather_px // scene.times,
         block_tiles=spec.block_tiles,
         token=token,
         aoi=scene.aoi,
     )
+
+
+def _times(spec: JobSpec, stack: Stack, tile: TileSpec) -> int:
+    """How many times as large the model is shown the pixels: as told, else as it wants them for their ground."""
+    placed = not spec.pixels and stack.geobox.crs is not None
+    return spec.enlarge or tile.times(max(ground_resolution_m(stack.geobox)) if placed else None)
 
 
 def _shift(layer: DateLayer) -> dict[str, Any] | None:

@@ -71,6 +71,7 @@ class Options(TypedDict, total=False):
     regularize: bool
     tile_px: int | None
     block_tiles: int
+    enlarge: int | None
     device: str
     precision: str
     engine: str
@@ -160,6 +161,7 @@ class JobSpec:
     pixels       plain pictures: no CRS is looked for, areas are in pixels
     simplify_m, regularize   outlines of the vectors, not of the mask: details dropped, right angles
     tile_px, block_tiles   None and 4: the model's tile, 4 x 4 of them in a block
+    enlarge      how many times as large the model is shown the pixels: 1, 2 or 4; None: as it wants them
     keep_features   keep what the model saw in each tile, for further sentences
     features     the folder of a run that kept them: they are asked instead of the images
     """
@@ -191,6 +193,7 @@ class JobSpec:
     regularize: bool = False
     tile_px: int | None = None
     block_tiles: int = 4
+    enlarge: int | None = None
     keep_features: bool = False
     features: str | None = None
     run: RunSettings = field(default_factory=RunSettings)
@@ -215,6 +218,8 @@ class JobSpec:
             _at_least(name, getattr(self, name), 0)
         _at_least("block_tiles", self.block_tiles, 1)
         _at_least("tile_px", self.tile_px, 1)
+        if self.enlarge not in (None, 1, 2, 4):
+            raise QueryError("--enlarge", found=repr(self.enlarge), wanted="1, 2 or 4", remedy="choose one of them")
         if self.pixels and "geojson" in self.formats:
             raise QueryError(
                 "--format",

@@ -32,6 +32,7 @@ def detect(
     sign: o.SignWith = None,
     model: o.Model = "nano",
     weights: o.Weights = None,
+    enlarge: o.Enlarge = None,
     threshold: o.Threshold = 0.5,
     format: o.Formats = None,
     min_area: o.MinArea = None,

@@ -59,7 +59,8 @@ def show(
     print(f"trained on  {card.trained_on}{unless}")
     print(f"tiles       {spec.tile_px} px, halo {spec.halo_px}, feather {spec.feather_px}")
     if coarsest < 1e6:
-        print(f"resolution  {finest:g} to {coarsest:g} m a pixel")
+        twice = f"; from {spec.double_m:g} m on shown twice as large" if spec.double_m < coarsest else ""
+        print(f"resolution  {finest:g} to {coarsest:g} m a pixel{twice}")
     if card.languages:
         print(f"languages   {', '.join(card.languages)}")
     if card.weights:

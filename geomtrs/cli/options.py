@@ -86,6 +86,13 @@ Model = Annotated[
     str, typer.Option(help="nano, differencing, …: geomtrs model list.", autocompletion=_model, rich_help_panel=_ANSWER)
 ]
 Weights = Annotated[str | None, typer.Option(help="Folder of a checkpoint.", rich_help_panel=_ANSWER)]
+Enlarge = Annotated[
+    int | None,
+    typer.Option(
+        help="Show the model the pixels 1, 2 or 4 times as large: finer, and slower by its square. nano: 2 from 4 m on.",
+        rich_help_panel=_ANSWER,
+    ),
+]
 Threshold = Annotated[
     float | None, typer.Option(help="Probability from which a pixel is in the mask.", rich_help_panel=_ANSWER)
 ]

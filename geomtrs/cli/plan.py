@@ -26,6 +26,7 @@ def plan(
     resampling: o.Resampling = "bilinear",
     pixels: o.Pixels = False,
     model: Annotated[str, typer.Option(help="Whose tiles: nano, differencing, …")] = "nano",
+    enlarge: o.Enlarge = None,
     json: o.AsJson = False,
     debug: o.Debug = False,
 ) -> int:

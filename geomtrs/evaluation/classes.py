@@ -25,6 +25,7 @@ from geomtrs.evaluation.metrics import compare, ratio_interval
 from geomtrs.evaluation.report import Table
 from geomtrs.evaluation.runner import Progress
 from geomtrs.models.base import ChangeModel
+from geomtrs.models.enlarging import enlarged, reduced
 from geomtrs.models.nano import Nano
 from geomtrs.query import Query
 
@@ -125,9 +126,10 @@ def _changes(model: ChangeModel, pack: Pack, sample: Sample) -> Iterator[tuple[s
     if not asked:
         return
     queries = [Query(f"the {_name(THINGS[thing])} that {way}") for thing, way in asked]
-    features = model.features(np.stack([before, after]).transpose(0, 3, 1, 2)[None])
+    times = model.tile_spec.times(sample.gsd_m)
+    features = model.features(enlarged(np.stack([before, after]).transpose(0, 3, 1, 2)[None], times))
     answer = model.answer(features, model.prepare(queries))
-    said = answer.probability[0] * answer.existence[0][:, None, None] >= THRESHOLD
+    said = reduced(answer.probability[0] * answer.existence[0][:, None, None], times) >= THRESHOLD
     for (thing, way), mask in zip(asked, said, strict=True):
         yield THINGS[thing], way, _counted(mask, states[way][thing])
 
@@ -141,9 +143,11 @@ def _presences(model: Nano, pack: Pack, sample: Sample) -> Iterator[tuple[str, C
     asked = [thing for thing in range(len(THINGS)) if _told(states[thing])]
     if not asked:
         return
-    features = model.features(np.stack([image, image]).transpose(0, 3, 1, 2)[None])
+    times = model.tile_spec.times(sample.gsd_m)
+    features = model.features(enlarged(np.stack([image, image]).transpose(0, 3, 1, 2)[None], times))
     prepared = model.prepare([Query(f"the {_name(THINGS[thing])} that appeared") for thing in asked])
-    for thing, mask in zip(asked, model.presence(features, prepared)[0, 0], strict=True):
+    there = reduced(model.presence(features, prepared)[0, 0].astype(np.float32), times) >= 0.5
+    for thing, mask in zip(asked, there, strict=True):
         yield THINGS[thing], _counted(mask, states[thing])
 
 

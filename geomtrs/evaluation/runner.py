@@ -16,6 +16,7 @@ from scipy import ndimage
 from geomtrs.data.cases import Case
 from geomtrs.grammar import ScenePart
 from geomtrs.models.base import ChangeModel
+from geomtrs.models.enlarging import enlarged, reduced
 from geomtrs.outputs.keep import kept
 from geomtrs.query import Query
 from tiling.rings import corners, outlines
@@ -71,7 +72,7 @@ def answers(
     for number, group in enumerate(pairs(cases)):
         begun = time.perf_counter()
         queries = [Query(case.sentence) for case in group]
-        probability, existence = _ask(model, group[0].before, group[0].after, queries)
+        probability, existence = _ask(model, group[0], queries)
         swapped = _swapped(model, group, queries)
         seconds = (time.perf_counter() - begun) / len(group)
         twins = _twins(model, group)
@@ -147,7 +148,8 @@ def _swapped(model: ChangeModel, group: Sequence[Case], queries: Sequence[Query]
     wanted = [i for i, case in enumerate(group) if case.swapped_empty]
     if not wanted:
         return {}
-    probability, _ = _ask(model, group[0].after, group[0].before, [queries[i] for i in wanted])
+    swapped = replace(group[0], before=group[0].after, after=group[0].before)
+    probability, _ = _ask(model, swapped, [queries[i] for i in wanted])
     return dict(zip(wanted, probability, strict=True))
 
 
@@ -156,7 +158,7 @@ def _twins(model: ChangeModel, group: Sequence[Case]) -> dict[int, NDArray[np.fl
     twins = {i: Query(case.twin) for i, case in enumerate(group) if case.twin is not None}
     if not twins:
         return {}
-    probability, _ = _ask(model, group[0].before, group[0].after, list(twins.values()))
+    probability, _ = _ask(model, group[0], list(twins.values()))
     return dict(zip(twins, probability, strict=True))
 
 
@@ -166,32 +168,32 @@ def _tiled(
     """(Q, H, W) of a picture in parts; None where it is no larger than one, or that is not asked."""
     if tiled_px is None or max(case.before.shape[:2]) <= tiled_px:
         return None
-    return _ask(model, case.before, case.after, queries, largest_px=tiled_px)[0]
+    return _ask(model, case, queries, largest_px=tiled_px)[0]
 
 
 def _ask(
     model: ChangeModel,
-    before: NDArray[np.uint8],
-    after: NDArray[np.uint8],
+    case: Case,
     queries: Sequence[Query],
     *,
     largest_px: int = LARGEST_PX,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability × existence (Q, H, W) and existence (Q,); of a picture in parts the highest of its parts."""
-    height, width = before.shape[:2]
-    dates = np.stack([before, after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
+    height, width = case.before.shape[:2]
+    dates = np.stack([case.before, case.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
     groups = [queries[i : i + SENTENCES_AT_ONCE] for i in range(0, len(queries), SENTENCES_AT_ONCE)]
     prepared = [model.prepare(some) for some in groups]
     probability = np.empty((len(queries), height, width), np.float32)
     existence = np.zeros(len(queries), np.float32)
+    times = model.tile_spec.times(case.gsd_m)
     halo = -(-model.tile_spec.halo_px // STRIDE) * STRIDE
     for rows in _cuts(height, halo, largest_px):
         for cols in _cuts(width, halo, largest_px):
-            features = model.features(np.ascontiguousarray(dates[..., rows.read, cols.read]))
+            features = model.features(enlarged(np.ascontiguousarray(dates[..., rows.read, cols.read]), times))
             for first, some in zip(range(0, len(queries), SENTENCES_AT_ONCE), prepared, strict=True):
                 answer = model.answer(features, some)
                 which = slice(first, first + answer.existence.shape[1])
-                found = answer.probability[0] * answer.existence[0, :, None, None]
+                found = reduced(answer.probability[0] * answer.existence[0, :, None, None], times)
                 probability[which, rows.core, cols.core] = found[:, rows.inside, cols.inside]
                 existence[which] = np.maximum(existence[which], answer.existence[0])
     return probability, existence

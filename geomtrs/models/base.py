@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from geomtrs.models.enlarging import enlarged, reduced
 from geomtrs.query import Query
 
 # What a family keeps between its steps is its own affair; only the family that made it reads it.
@@ -26,6 +27,7 @@ class TileSpec:
     dates       acquisitions it looks at together
     gsd_m       (finest, coarsest) ground resolution it was trained at, metres per pixel
     batch       tiles answered at once; fixed, since another batch may round differently
+    double_m    pixels as coarse as this, metres, are shown to it twice as large
     """
 
     tile_px: int
@@ -34,6 +36,7 @@ class TileSpec:
     dates: int = 2
     gsd_m: tuple[float, float] = (0.0, float("inf"))
     batch: int = 1
+    double_m: float = float("inf")
 
     def __post_init__(self) -> None:
         """Raise ValueError when nothing of a tile is left after halo and feather."""
@@ -43,6 +46,10 @@ class TileSpec:
             )
         if self.dates < 1 or self.batch < 1:
             raise ValueError(f"dates {self.dates} and batch {self.batch} must be at least 1")
+
+    def times(self, gsd_m: float | None) -> int:
+        """How many times as large it is shown pixels of a ground resolution; None: that is not known."""
+        return 2 if gsd_m is not None and gsd_m >= self.double_m else 1
 
 
 class Answer(NamedTuple):
@@ -121,6 +128,8 @@ class ModelCard:
         document = asdict(self)
         finest, coarsest = self.tile_spec.gsd_m
         document["tile_spec"]["gsd_m"] = [finest, None if coarsest == float("inf") else coarsest]
+        if self.tile_spec.double_m == float("inf"):
+            document["tile_spec"]["double_m"] = None
         document["languages"] = list(self.languages)
         return document
 
@@ -130,11 +139,13 @@ class PairAnswers:
     """A model asked several sentences of several pairs of dates: tiles in, final probability out.
 
     Channel p * Q + q holds sentence q of pair p. Features are computed once per pair and serve every sentence.
+    The model is shown the pixels `times` as large.
     """
 
     model: ChangeModel
     prepared: Prepared
     pairs: tuple[tuple[int, int], ...]
+    times: int = 1
 
     def __call__(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Tiles (N, T, C, H, W) uint8 → mask × existence (N, P * Q, H, W) float32, existence (N, P * Q) float32."""
@@ -142,10 +153,10 @@ class PairAnswers:
 
     def look(self, tiles: NDArray[np.uint8]) -> list[Features]:
         """Tiles (N, T, C, H, W) uint8 → features of each pair."""
-        return [self.model.features(tiles[:, list(pair)]) for pair in self.pairs]
+        return [self.model.features(enlarged(tiles[:, list(pair)], self.times)) for pair in self.pairs]
 
     def tell(self, features: Sequence[Features]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features of each pair → what the call gives."""
         answers = [self.model.answer(one, self.prepared) for one in features]
         probability = np.concatenate([a.probability * a.existence[:, :, None, None] for a in answers], axis=1)
-        return probability, np.concatenate([a.existence for a in answers], axis=1)
+        return reduced(probability, self.times), np.concatenate([a.existence for a in answers], axis=1)

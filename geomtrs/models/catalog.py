@@ -26,7 +26,7 @@ NANO_CARD = ModelCard(
     summary="MTRefSeg-R1 at a laptop's size: EfficientNet-Lite0, change-aware fusion, MiniLM, presence mask decoder",
     licence="research use only: some training sets allow no other (see its card)",
     trained_on="public change and land-cover sets, composites of them, drawn scenes",
-    tile_spec=TileSpec(tile_px=512, halo_px=16, feather_px=16, gsd_m=(0.2, 30.0), batch=1),
+    tile_spec=TileSpec(tile_px=512, halo_px=16, feather_px=16, gsd_m=(0.2, 30.0), batch=1, double_m=4.0),
     languages=("en",),
     asks_beside=True,
 )
@@ -76,6 +76,7 @@ class Recipe:
     """How a worker comes to its model: picklable, and called once in each process.
 
     weights_hash  what the client found; a worker that sees other weights refuses to answer
+    times         how many times as large the model is shown the pixels
     loaded        the model where it was loaded already; it stays behind when the recipe travels
     """
 
@@ -85,11 +86,12 @@ class Recipe:
     weights_hash: str
     queries: tuple[Query, ...]
     pairs: tuple[tuple[int, int], ...]
+    times: int = 1
     loaded: ChangeModel | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Recipe], tuple[object, ...]]:
         """Travels without the model."""
-        return Recipe, (self.name, self.weights, self.device, self.weights_hash, self.queries, self.pairs)
+        return Recipe, (self.name, self.weights, self.device, self.weights_hash, self.queries, self.pairs, self.times)
 
     def __call__(self) -> PairAnswers:
         """The model, with the sentences prepared. Raises ModelError where it cannot be had here as it was there."""
@@ -101,7 +103,7 @@ class Recipe:
                 wanted=f"weights {self.weights_hash[:12]}, as where the run began",
                 remedy="install the same geomtrs on all workers",
             )
-        return PairAnswers(model, model.prepare(self.queries), self.pairs)
+        return PairAnswers(model, model.prepare(self.queries), self.pairs, self.times)
 
 
 def names() -> tuple[str, ...]:

@@ -36,7 +36,7 @@ FAMILY = "mtrefseg-nano"
 PACKAGED = Path(__file__).parent / "weights" / "nano"
 STRIDE = 32  # of the coarsest map: tiles are padded to a multiple of it
 # 512 px tiles are the fastest on processors (cache); reads begin on multiples of 32 for one patch grid a scene.
-TILE_SPEC = TileSpec(tile_px=512, halo_px=16, feather_px=16, dates=2, gsd_m=(0.2, 30.0), batch=1)
+TILE_SPEC = TileSpec(tile_px=512, halo_px=16, feather_px=16, dates=2, gsd_m=(0.2, 30.0), batch=1, double_m=4.0)
 
 
 class Features(NamedTuple):

@@ -42,6 +42,7 @@ from geomtrs.training.truth import (
 )
 
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
+_ZOOMS, _ZOOMS_COARSE = (0.7, 1.6), (0.45, 2.2)
 _COMPOSED, _COMPOSED_AFAR = 0.2, 0.4  # of the labelled pairs; single dates always are
 _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
@@ -146,7 +147,11 @@ class PairSampler:
     def _read(self, sample: Sample) -> tuple[Scene, Scene, NDArray[np.bool_]]:
         """A crop of both dates (the same twice for a single date) and where its set says that nothing changed."""
         rng = self.rng
-        side = min(CROP_PX / rng.uniform(0.7, 1.6), max(sample.height, sample.width) * 1.05)
+        if sample.set in COARSE | MAY_GROW:  # some are enlarged: at half their size a crop shows them twice, reflected
+            zoom, most = float(np.exp(rng.uniform(*np.log(_ZOOMS_COARSE)))), 2.0
+        else:
+            zoom, most = rng.uniform(*_ZOOMS), 1.05
+        side = min(CROP_PX / zoom, max(sample.height, sample.width) * most)
         top = rng.uniform(min(0, sample.height - side), max(0, sample.height - side))
         left = rng.uniform(min(0, sample.width - side), max(0, sample.width - side))
         aside = rng.normal(0, 0.7, 2)  # registration differs between dates
