@@ -12,6 +12,7 @@ from pathlib import Path
 import pystac
 import pytest
 
+import geomtrs
 from geomtrs.archive.plan import plan_batch
 from geomtrs.archive.verify import verify_batch
 from geomtrs.errors import JobError
@@ -122,3 +123,10 @@ def test_a_folder_that_cannot_be_listed_is_named_and_failed_g2(tmp_path: Path) -
     assert (
         f"left out  shut: {tmp_path / 'in' / 'shut'}: a folder that cannot be listed (Permission denied)" in done.stdout
     )
+
+
+def test_a_batch_is_not_resumed_as_a_run_and_the_line_says_how_it_goes_on_g3(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 1)
+    ask(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(JobError, match="a batch goes on by its own command"):
+        geomtrs.resume(tmp_path / "out")
