@@ -121,7 +121,10 @@ def resume(
             _tidy(path)
             return ChangeResult(path)
         raise JobError(
-            path, found="no run that began here", wanted="the folder of a run", remedy="check it, or run detect"
+            path,
+            found="no run that began here",
+            wanted="the folder of a run",
+            remedy="check it, or run detect; a batch goes on by its own command",
         )
     spec = replace(state.spec, out=str(path.absolute()))
     run = replace(spec.run, scheduler=scheduler or spec.run.scheduler)

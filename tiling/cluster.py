@@ -33,6 +33,7 @@ from distributed import (
     as_completed,
     get_worker,
 )
+from distributed.comm.addressing import get_address_host_port
 from distributed.scheduler import NoValidWorkerError
 
 from tiling.answer import BlockWork, BlockWorker, failed_block
@@ -73,6 +74,8 @@ def connected(
         else:
             address = scheduler
         try:
+            if scheduler is not None and not scheduler.startswith("inproc:"):
+                get_address_host_port(scheduler)  # a client that was made of no address takes a minute to go
             found = opened.enter_context(Client(address, set_as_default=False))
         except (OSError, ValueError) as error:  # nobody there; no address
             raise NoWorkersError(

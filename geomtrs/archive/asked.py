@@ -113,7 +113,7 @@ def start_of(spec: JobSpec, model_hash: str, *, replaces: bool) -> Start | None:
 
     replaces  what lies there of other questions may go: the batch was begun afresh
 
-    A run that died goes on. Where the images are no longer those of an earlier answer, it is made again.
+    A run that died goes on. An answer is made again where it lacks a file, or its images are no longer what they were.
     """
     folder = Path(spec.out)
     try:
@@ -129,7 +129,7 @@ def start_of(spec: JobSpec, model_hash: str, *, replaces: bool) -> Start | None:
     if found is None:
         return Start(overwrite=replaces)
     same = not found.spec.differences(spec) and found.model_hash == model_hash
-    if same and not _touched(found.inputs):
+    if same and not _touched(found.inputs) and checksums.complete(folder):
         return None
     return Start(overwrite=same or replaces)
 

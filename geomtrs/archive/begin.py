@@ -11,8 +11,8 @@ from geomtrs.archive.ledger import NAME, Ledger, add, create, read_asked, rows
 from geomtrs.archive.scene import Scene
 from geomtrs.errors import JobError
 from geomtrs.lock import only_one
-from geomtrs.outputs import record
-from geomtrs.state import hidden
+from geomtrs.outputs import checksums
+from geomtrs.state import clear, hidden
 
 
 @contextmanager
@@ -31,7 +31,8 @@ def open_ledger(folder: Path, asked: Mapping[str, Any], scenes: Sequence[Scene],
 
     asked  what decides the answers, JSON-able
 
-    Raises JobError naming what is asked otherwise than before, or a scene that is made of other images.
+    A scene that is told otherwise than before is a new one. Raises JobError naming one of them that is done, or what is
+    asked otherwise.
     """
     path = folder / NAME
     if fresh or not path.exists():
@@ -39,17 +40,23 @@ def open_ledger(folder: Path, asked: Mapping[str, Any], scenes: Sequence[Scene],
         return Ledger(path)
     _refuse_other(path, read_asked(path), asked)
     known = {row.scene.id: row for row in rows(path)}
-    for scene in scenes:
-        if scene.id in known and (then := known[scene.id].scene).images != scene.images:
-            raise _other(path, f"scene {scene.id} of {', '.join(then.images)}, not {', '.join(scene.images)}")
-    add(path, [scene for scene in scenes if scene.id not in known])
-    ledger = Ledger(path)
     listed = {scene.id: scene for scene in scenes}
+    anew = {name for name in known.keys() & listed.keys() if _difference(known[name].scene, listed[name])}
+    for name in sorted(anew):
+        if known[name].status == "done" and checksums.complete(folder / name):
+            difference = _difference(known[name].scene, listed[name])
+            raise _other(path, f"scene {name}: {difference}", f"tell it as before, or remove {folder / name}")
+    ledger = Ledger(path)
+    for name in anew:
+        clear(folder / name)
+        ledger.forget(name)
+        del known[name]
+    add(path, [scene for scene in scenes if scene.id not in known])
     for name, row in known.items():
         scene_now = listed.get(name)
         if row.status == "done":  # it is answered, whatever is wanted now
-            if not (folder / name / record.NAME).is_file():
-                ledger.set(name, "pending" if name in listed else "skipped", "its folder is gone")
+            if not checksums.complete(folder / name):
+                ledger.set(name, "pending" if name in listed else "skipped", "its folder is gone, or a file in it")
             continue
         if scene_now is None:
             ledger.set(name, "skipped", "no longer in the source")
@@ -66,18 +73,30 @@ def _refuse_other(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -
         )
 
 
-def _other(path: Path, difference: str) -> JobError:
+def _difference(then: Scene, now: Scene) -> str:
+    """How a scene is told otherwise than before, "" where it is not."""
+    words = [
+        f"{name} {_words(getattr(then, name))}, not {_words(getattr(now, name))}"
+        for name in ("images", "dates", "aoi")
+        if getattr(then, name) != getattr(now, name)
+    ]
+    return "; ".join(words)
+
+
+def _other(
+    path: Path, difference: str, remedy: str = "ask the same, choose another --out, or start over with --fresh"
+) -> JobError:
     return JobError(
         path,
         found=f"a batch of other questions ({difference})",
         wanted="the same questions, model and settings",
-        remedy="ask the same, choose another --out, or start over with --fresh",
+        remedy=remedy,
     )
 
 
 def _words(value: Any) -> str:  # noqa: ANN401 - whatever a spec holds
     """A value of a spec for people: sentences in quotes, lists with commas, nothing as `none`."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         text = ", ".join(f"“{one['text']}”" if isinstance(one, dict) else str(one) for one in value) or "none"
     else:
         text = "none" if value is None else str(value)

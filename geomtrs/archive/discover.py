@@ -56,25 +56,43 @@ def discover(source: str, selection: Selection, aoi: Geometry | None = None) -> 
 
 def _folder(folder: Path, selection: Selection) -> list[Scene]:
     images, broken = [], []
-    for path in _rasters(folder, selection):
+    unlisted: list[OSError] = []
+    for path in _rasters(folder, selection, unlisted):
         name = safe_name(*path.relative_to(folder.absolute()).parent.parts, place_of(path.stem))
         try:
             images.append(_image(path, folder, name, selection.assume_crs))
         except TilingError as error:
             whole = safe_name(*path.relative_to(folder.absolute()).parent.parts, path.stem)
             broken.append(Scene(whole, (str(path),), status="failed", reason=str(error)))
+    for shut in unlisted:
+        whole = safe_name(*Path(shut.filename).relative_to(folder.absolute()).parts)
+        reason = f"{shut.filename}: a folder that cannot be listed ({shut.strerror})"
+        broken.append(Scene(whole, (shut.filename,), status="failed", reason=reason))
     return told_apart([*scenes_of(images, series=selection.series), *broken])
 
 
-def _rasters(folder: Path, selection: Selection) -> Iterator[Path]:
-    """Rasters of a tree in order of their paths; nothing hidden, nothing of an earlier answer."""
-    without = Path(selection.without).resolve() if selection.without else None
-    for here, folders, files in os.walk(folder.absolute()):
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and Path(here, n).resolve() != without)
+def _rasters(folder: Path, selection: Selection, unlisted: list[OSError]) -> Iterator[Path]:
+    """Rasters of a tree in order of their paths; nothing hidden, nothing of an earlier answer.
+
+    unlisted  gets the errors of folders that cannot be looked into
+    """
+    top = folder.resolve()
+    seen = {top, *([Path(selection.without).resolve()] if selection.without else [])}
+    for here, folders, files in os.walk(folder.absolute(), followlinks=True, onerror=unlisted.append):
+        folders[:] = [n for n in sorted(folders) if not n.startswith(".") and _first(Path(here, n), top, seen)]
         for name in sorted(set(files) - listed(Path(here))):
             known = name.lower().endswith(SUFFIXES) if selection.pattern is None else True
             if known and not name.startswith(".") and fnmatch.fnmatch(name, selection.pattern or "*"):
                 yield Path(here, name)
+
+
+def _first(folder: Path, top: Path, seen: set[Path]) -> bool:
+    """Whether a folder was not looked into yet, nor will be by its own name; `seen` are those that were."""
+    real = folder.resolve()
+    if real in seen or (folder.is_symlink() and real.is_relative_to(top)):
+        return False
+    seen.add(real)
+    return True
 
 
 def _image(path: Path, top: Path, name: str, assume_crs: str | None) -> Image:

@@ -79,11 +79,17 @@ class Ledger:
         """The state of one scene, on disk when this returns. Raises OutputError where it is not, and is as before."""
         values = {"status": status, "reason": reason, "polygons": None, "area_m2": None, "seconds": None, **facts}
         columns = ", ".join(f'"{name}" = ?' for name in values)
+        self._change(f"UPDATE {_LAYER} SET {columns} WHERE scene_id = ?", (*values.values(), scene_id))
+
+    def forget(self, scene_id: str) -> None:
+        """The scene is no longer in it. Raises as `set` does."""
+        self._change(f"DELETE FROM {_LAYER} WHERE scene_id = ?", (scene_id,))
+
+    def _change(self, words: str, values: Sequence[object]) -> None:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             with self._database:
-                words = f"UPDATE {_LAYER} SET {columns} WHERE scene_id = ?"
-                self._database.execute(words, (*values.values(), scene_id))
+                self._database.execute(words, values)
         except sqlite3.Error as error:
             remedy = "close what has it open, then run the same again"
             raise unwritten(self.path, error, _CHANGE_BYTES, remedy=remedy) from error

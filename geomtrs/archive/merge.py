@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from geomtrs.archive.ledger import Row
 from geomtrs.naming import names
@@ -20,6 +21,7 @@ from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.stac import STAC_VERSION
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult
+from tiling.errors import OutputError
 
 # Two answers to one question that share more than this part of their common area are one thing seen twice.
 SAME_THING = 0.5
@@ -42,10 +44,21 @@ def merge(folder: Path, queries: Sequence[Query], rows: Iterable[Row]) -> geopan
 
 
 def together(folder: Path, rows: Sequence[Row]) -> geopandas.GeoDataFrame:
-    """All polygons of the scenes in lon/lat: FIELDS, `scene_fid` is the id within the scene."""
+    """All polygons of the scenes in lon/lat: FIELDS, `scene_fid` is the id within the scene.
+
+    Raises OutputError naming a scene whose polygons were damaged.
+    """
     tables = []
     for row in rows:
-        table = ChangeResult(folder / row.scene.id).polygons
+        try:
+            table = ChangeResult(folder / row.scene.id).polygons
+        except (DataSourceError, DataLayerError) as error:
+            raise OutputError(
+                folder / row.scene.id,
+                found=f"polygons that do not read ({error})",
+                wanted="those that were written",
+                remedy="remove this folder: the same command asks the scene again",
+            ) from error
         if len(table):
             table = table.to_crs("EPSG:4326")
             tables.append(table.assign(scene_id=row.scene.id, scene_fid=table["id"]))

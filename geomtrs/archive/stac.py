@@ -109,7 +109,11 @@ def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
                 remedy="say --collection, --bbox, --datetime",
             )
         if document.get("type") == "FeatureCollection":
-            return list(pystac.ItemCollection.from_file(source, stac_io=reader))
+            items = list(pystac.ItemCollection.from_file(source, stac_io=reader))
+            for item in items:
+                if item.get_self_href() is None:  # what it names lies beside the collection, wherever this runs
+                    item.set_self_href(source if _is_address(source) else str(Path(source).absolute()))
+            return items
         catalogue = pystac.read_file(source, stac_io=reader)
         if isinstance(catalogue, pystac.Catalog):
             return list(catalogue.get_items(recursive=True))

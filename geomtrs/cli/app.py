@@ -14,7 +14,7 @@ from geomtrs.errors import QueryError
 from tiling.errors import OutputError, TilingError
 
 DONE, FAILED, ASKED_WRONGLY, IN_PART, INTERRUPTED = 0, 1, 2, 3, 130
-_RESUMED = ("detect", "ask", "batch", "resume", "rerun")  # verbs whose runs are kept block by block
+_RESUMED = ("detect", "ask", "resume", "rerun")  # verbs whose runs are kept block by block
 
 EPILOG = """Examples:
 
@@ -126,7 +126,7 @@ def _interrupted(arguments: list[str]) -> int:
     verbs = [a for a in arguments if not a.startswith("-")]
     if verbs[:1] == ["train"]:
         kept = "the same command goes on from the last checkpoint, if there is one"
-    elif verbs[:2] == ["craft", "run"]:
+    elif verbs[:2] == ["craft", "run"] or verbs[:1] == ["batch"]:
         kept = "what is finished is kept: the same command goes on"
     elif verbs and verbs[0] in _RESUMED:
         kept = "what is finished is kept: the same command goes on, or geomtrs resume DIR"

@@ -50,4 +50,4 @@ def ask(
 
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = run(**o.told(context), on_event=on_event)
-    return report(result, quiet=quiet, as_json=json)
+    return report(result, quiet=quiet, as_json=json, log_json=log_json)

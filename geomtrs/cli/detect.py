@@ -71,4 +71,4 @@ def detect(
 
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = run(*o.dates_of(images, date), **{"query": [], **o.told(context)}, on_event=on_event)
-    return report(result, quiet=quiet, as_json=json)
+    return report(result, quiet=quiet, as_json=json, log_json=log_json)

@@ -59,7 +59,7 @@ def resume(
 
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = go_on(folder, scheduler=scheduler, on_event=on_event)
-    return report(result, quiet=quiet, as_json=json)
+    return report(result, quiet=quiet, as_json=json, log_json=log_json)
 
 
 def rerun(
@@ -78,4 +78,4 @@ def rerun(
 
     with listener(quiet=quiet, log_json=log_json) as on_event:
         result = repeat(record, out=out, on_event=on_event)
-    return report(result, quiet=quiet, as_json=json)
+    return report(result, quiet=quiet, as_json=json, log_json=log_json)

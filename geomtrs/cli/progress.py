@@ -10,6 +10,8 @@ from dataclasses import asdict, is_dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from geomtrs.events import Stage
+
 if TYPE_CHECKING:
     from geomtrs.result import ChangeResult
 
@@ -37,8 +39,9 @@ def listener(*, quiet: bool, log_json: bool, unit: str = "blocks") -> Iterator[L
         yield _stage_line
 
 
-def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
+def report(result: ChangeResult, *, quiet: bool, as_json: bool, log_json: bool) -> int:
     """Prints what was found and where it lies; returns the exit code."""
+    say = _json_line if log_json else _stage_line
     run: dict[str, Any] = result.run  # Any: JSON
     code = 3 if run.get("failed_blocks") else 0
     if as_json:
@@ -47,16 +50,16 @@ def report(result: ChangeResult, *, quiet: bool, as_json: bool) -> int:
         from geomtrs.outputs.vector import polygons_text
 
         for warning in run.get("warnings", ()):
-            print(f"note  {warning}", file=sys.stderr)
+            say(Stage("note", f"note  {warning}"))
         pairs = len(run.get("pairs", ()))
         over = f" over {pairs} pairs of dates" if pairs > 1 else ""
         for answer in run.get("queries", ()):
-            print(f"found {polygons_text(answer['polygons'])} for “{answer['text']}”{over}", file=sys.stderr)
+            say(Stage("found", f"found {polygons_text(answer['polygons'])} for “{answer['text']}”{over}"))
         kept = run.get("features_bytes")
         if kept:
             height, width = run["grid"]["shape"]
             size = f"{kept / 1e6:,.0f} MB ({kept / (height * width):,.0f} MB per Mpx)"
-            print(f"kept  image features, {size}: geomtrs ask {result.folder} -q …", file=sys.stderr)
+            say(Stage("kept", f"kept  image features, {size}: geomtrs ask {result.folder} -q …"))
         for output in sorted(run["outputs"], key=itemgetter("file")):
             if output["role"] in _TOLD and not output["file"].endswith(_SIDECARS):
                 print(result.folder / output["file"])

@@ -26,6 +26,7 @@ from geomtrs.data.pictures import read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_IGNORED = 255  # whatever it is called
 _NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
 
 
@@ -92,9 +93,12 @@ def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
     """How label values read, by the names of their classes.
 
     A class with exactly a thing's name is that thing; one that has the name within ("forest and other vegetation") may
-    be it; every other is something else.
+    be it; every other is something else. Raises ValueError for a value that no label can have.
     """
     names = {int(value): re.sub(r"\(.*?\)", "", name).strip().lower() for value, name in classes.items()}
+    for value in [value for value in names if not 0 <= value < _IGNORED]:
+        if names.pop(value) not in _NOTHING:
+            raise ValueError(f"a class of value {value}: those of labels are 0 to {_IGNORED - 1}")
     things = things_by_name()
     present = {value: things[name] for value, name in names.items() if name in things}
     ignored = tuple(value for value, name in names.items() if name in _NOTHING)
@@ -106,7 +110,7 @@ def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
         )
         for thing in set(present.values())
     }
-    return LabelRule(present, within, (*ignored, 255))
+    return LabelRule(present, within, (*ignored, _IGNORED))
 
 
 def _is_set(folder: Path) -> bool:
@@ -157,8 +161,8 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
 def read_classes(path: Path) -> LabelRule:
     """How label values read, by a file of value → name. Raises DataError where it does not read."""
     try:
-        return rule_of_classes(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
+        return rule_of_classes(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error
 
 

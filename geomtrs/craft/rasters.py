@@ -228,7 +228,10 @@ def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_
     found = np.full(geobox.shape, np.nan)
     try:
         with open_quietly(path) as dataset:
-            nodata = NO_LABEL if dataset.nodata is None else dataset.nodata
+            if dataset.count != 1:
+                raise _no_labels(path, f"{dataset.count} bands")
+            outside = np.iinfo(np.int8).min if dataset.dtypes[0] == "int8" else NO_LABEL  # neither is a label
+            nodata = outside if dataset.nodata is None else dataset.nodata
             if geobox.crs is None:
                 found = dataset.read(1, window=window, boundless=True, fill_value=nodata, out_dtype=found.dtype)
             else:
@@ -237,9 +240,13 @@ def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_
                     dst_transform=geobox.affine, dst_crs=str(geobox.crs), resampling=Resampling.nearest,
                 )  # fmt: skip
     except (RasterioError, OSError) as error:
-        raise SourceError(path, found=str(error), wanted="labels of one band", remedy="replace the file") from error
+        raise _no_labels(path, str(error)) from error
     known = seen & (found != nodata) & (found >= 0) & (found < NO_LABEL)
     return np.where(known, found, NO_LABEL).astype(np.uint8)
+
+
+def _no_labels(path: str, found: str) -> SourceError:
+    return SourceError(path, found=found, wanted="labels of one band", remedy="replace the file")
 
 
 def _digest(content: str | bytes) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,15 @@ def test_quiet_says_nothing_f2(pair: tuple[str, str], tmp_path: Path) -> None:
 
 def test_log_json_is_one_object_a_line_f2(pair: tuple[str, str], tmp_path: Path) -> None:
     done = ask(pair, tmp_path / "out", "--log-json")
-    events = [json.loads(line)["event"] for line in done.stderr.splitlines() if line.startswith("{")]
-    assert "Stage" in events
-    assert "BlockDone" in events
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {"Stage", "BlockDone"} <= {event["event"] for event in events}
+    assert events[-1]["text"].startswith("found ")
+
+
+def test_a_scheduler_without_a_port_is_one_line_at_once_e10(pair: tuple[str, str], tmp_path: Path) -> None:
+    began = time.monotonic()
+    refused(ask(pair, tmp_path / "out", "--scheduler", "tcp://head"), 1, "missing port number", "tcp://head:8786")
+    assert time.monotonic() - began < 50  # a client that was made of no address takes a minute to go
 
 
 def test_command_line_and_python_give_the_same_bytes_f6(pair: tuple[str, str], tmp_path: Path) -> None:

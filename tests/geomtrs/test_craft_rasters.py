@@ -19,12 +19,14 @@ from geomtrs.archive.scene import Scene
 from geomtrs.cli import main
 from geomtrs.craft.export import export
 from geomtrs.craft.ledger import Ledger
+from geomtrs.craft.pairs import read_classes
 from geomtrs.craft.protocols import Ground
 from geomtrs.craft.rasters import Sources, list_tiles
 from geomtrs.craft.run import craft
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.errors import DataError, QueryError
 from tests.geomtrs.test_craft import LABELS, content, kept
+from tiling.errors import SourceError
 
 HEIGHT, WIDTH = 150, 200
 TRANSFORM = Affine(0.5, 0, 600_000, 0, -0.5, 5_300_000)
@@ -158,6 +160,49 @@ def test_labels_that_are_nodata_or_no_byte_say_nothing(crs: str | None, tmp_path
     found = tile.read().labels
     assert found is not None
     assert found.after[THINGS.index("building"), 0].tolist() == [ABSENT, PRESENT, *[UNKNOWN] * 4]
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", None])
+def test_labels_of_signed_bytes_are_read_k1(crs: str | None, tmp_path: Path) -> None:
+    values = np.resize(np.array([0, 1, -128, -1], np.int8), (1, 3, 4))
+    for name, bands in (("before", np.full((3, 3, 4), 90, np.uint8)), ("labels", values)):
+        told = {"crs": crs, "transform": TRANSFORM, "dtype": bands.dtype}
+        with rasterio.open(tmp_path / f"{name}.tif", "w", "GTiff", 4, 3, len(bands), **told) as file:
+            file.write(bands)
+    (tmp_path / "classes.json").write_text(json.dumps({"0": "other", "1": "building"}), encoding="utf-8")
+    images, labels = ((tmp_path / f"{name}.tif",) * 2 for name in ("before", "labels"))
+    (tile,) = list_tiles(Sources(images, labels), tmp_path / "out")
+    found = tile.read().labels
+    assert found is not None
+    assert found.after[THINGS.index("building"), 0].tolist() == [ABSENT, PRESENT, UNKNOWN, UNKNOWN]
+
+
+def test_coloured_labels_are_refused_and_not_read_by_their_red_k1(scene: Path, tmp_path: Path) -> None:
+    write_raster(scene / "labels_2021.tif", np.zeros((3, HEIGHT, WIDTH), np.uint8))
+    with pytest.raises(SourceError, match=r"labels_2021.tif: found 3 bands; wanted labels of one band"):
+        list_tiles(sources(scene), tmp_path)[0].read()
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({"0": "other", "255": "building"}, "a class of value 255"),
+        ({"0": "other", "1000": "building"}, "a class of value 1000"),
+        ({"-1": "building"}, "a class of value -1"),
+        ({"1": {"name": "building"}}, "expected string"),
+    ],
+)
+def test_classes_that_no_label_can_have_are_refused_k1(tmp_path: Path, told: object, found: str) -> None:
+    (tmp_path / "classes.json").write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(DataError, match=f"classes.json: found {found}"):
+        read_classes(tmp_path / "classes.json")
+
+
+def test_classes_may_name_what_is_nothing_by_any_value_and_begin_with_a_byte_order_mark_k1(tmp_path: Path) -> None:
+    words = json.dumps({"1": "building", "255": "ignore", "-9999": "no data"})
+    (tmp_path / "classes.json").write_text(words, encoding="utf-8-sig")
+    rule = read_classes(tmp_path / "classes.json")
+    assert (rule.present, rule.ignore) == ({1: "building"}, (255,))
 
 
 def kept_of_first(scene: Path, tmp_path: Path) -> list[str]:

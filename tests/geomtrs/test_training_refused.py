@@ -219,6 +219,7 @@ def test_scenes_where_nothing_changed_leave_the_certainty_of_change_alone(data: 
         (["detect", "a.tif"], "the same command goes on, or geomtrs resume DIR"),
         (["train", "stage1", "c.toml"], "the same command goes on from the last checkpoint, if there is one"),
         (["craft", "run"], "what is finished is kept: the same command goes on"),
+        (["batch", "in"], "what is finished is kept: the same command goes on"),
         (["evaluate", "pack"], "the same command begins anew"),
         (["data", "pack", "sets"], "the same command begins anew"),
     ],
