@@ -206,13 +206,24 @@ def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
 def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
     if card.languages != ("en",):
         return ()
-    return tuple(
-        f"“{query.text}” does not look English; {card.name} reads English only"
-        for query in spec.queries
-        if not query.seems_english
-    )
+    told = f"{card.name} knows what appeared, disappeared or changed, not what stayed or is left out"
+    notes = []
+    for query in spec.queries:
+        denials = ", ".join(dict.fromkeys(word.lower() for word in _DENIALS.findall(query.model_text)))
+        if not query.seems_english:
+            notes.append(f"“{query.text}” does not look English; {card.name} reads English only")
+        elif denials:
+            notes.append(f"“{denials}” may go unheeded: {told}")
+    return tuple(dict.fromkeys(notes))
 
 
+# Not those that tell of coming and going: "not there before", "do not exist any more".
+_DENIALS = re.compile(
+    r"\b(unchanged|remained|stayed|except|excluding|other than|without|but no|neither|never"
+    r"|(?:not|(?:do|did|is|are|was|were|has|have)n't)"
+    r"(?! (?:(?:yet|previously|been) )*(?:there|present|exist|visible|seen|built|before|now)|.* any ?(?:more|longer)\b))\b",
+    re.IGNORECASE,
+)
 _NEIGHBOURS = re.compile(
     r"\b(beside|next to|between|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
 )
