@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import pyogrio
@@ -77,11 +78,13 @@ def test_missing_weights_are_refused_before_any_pixel_is_read_e7(tmp_path: Path)
     [("buildings that did not change", "not"), ("roads without change", "without"), ("unchanged lakes", "unchanged")],
 )
 def test_a_sentence_about_what_stayed_is_answered_with_a_word_of_warning(pair: Pair, sentence: str, word: str) -> None:
-    notes = geomtrs.plan(*pair, query=sentence).scene.notes
+    options: dict[str, Any] = {"query": sentence}
+    notes = geomtrs.plan(*pair, **options).scene.notes
     assert any(note.startswith(f"“{word}” may go unheeded: nano knows what appeared") for note in notes)
 
 
 def test_no_sentence_that_nano_learned_is_told_to_go_unheeded(pair: Pair) -> None:
     learned = [one.text for one in all_expressions() if re.search(r"\b(no|not|never)\b|n't", one.text)]
     assert learned
-    assert not any("unheeded" in note for note in geomtrs.plan(*pair, query=learned).scene.notes)
+    options: dict[str, Any] = {"query": learned}
+    assert not any("unheeded" in note for note in geomtrs.plan(*pair, **options).scene.notes)
