@@ -21,6 +21,7 @@ from geomtrs.signing import signer
 from geomtrs.spec import JobSpec
 from tiling.aoi import read_aoi
 from tiling.grid import geobox_to_dict, ground_resolution_m
+from tiling.ground import parse_crs
 from tiling.layer import DateLayer
 from tiling.plan import Plan
 from tiling.plan import plan as plan_blocks
@@ -123,10 +124,11 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
     arrays  images that are no files, by the names that the spec has for them
     """
     _refuse_lost_arrays(spec, arrays or {})
-    aoi = read_aoi(spec.aoi, CRS(spec.aoi_crs) if spec.aoi_crs else None) if spec.aoi is not None else None
+    aoi_crs = parse_crs(spec.aoi_crs, "--aoi-crs") if spec.aoi_crs else None
+    aoi = read_aoi(spec.aoi, aoi_crs) if spec.aoi is not None else None
     stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays, signer(spec.run.sign)))
     _refuse_limits_without_ground(spec, stack)
-    found = tuple(date_of(files) for files in spec.images)
+    found = tuple(_dated(files, arrays or {}) for files in spec.images)
     dates = spec.dates or tuple(date.text for date in found)
     notes = (
         *stack.notes,
@@ -175,6 +177,10 @@ def plan_scene(spec: JobSpec, scene: Scene, tile: TileSpec, token: str) -> Plan:
     )
 
 
+def _dated(files: Sequence[str], arrays: Mapping[str, ArrayRaster]) -> dating.Dated:
+    return dating.Dated(arrays[files[0]].day) if files[0] in arrays else date_of(files)
+
+
 def _shift(layer: DateLayer) -> dict[str, Any] | None:
     """Measured against the first date, in pixels to the right and down; None where it was not measured."""
     shift = layer.shift_px
@@ -221,7 +227,8 @@ def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
 _DENIALS = re.compile(
     r"\b(unchanged|remained|stayed|except|excluding|other than|without|but no|neither|never"
     r"|(?:not|(?:do|did|is|are|was|were|has|have)n't)"
-    r"(?! (?:(?:yet|previously|been) )*(?:there|present|exist|visible|seen|built|before|now)|.* any ?(?:more|longer)\b))\b",
+    r"(?! (?:(?:yet|previously|been) )*(?:there|present|exist|visible|seen|built|before|now)"
+    r"|.* any ?(?:more|longer)\b))\b",
     re.IGNORECASE,
 )
 _NEIGHBOURS = re.compile(

@@ -100,6 +100,11 @@ def test_an_area_of_interest_crops_and_clips(pair: Pair, tmp_path: Path) -> None
     assert result.polygons["area_m2"].sum() < 30 * 30 * 4
 
 
+def test_a_crs_of_an_area_that_there_is_not_is_refused_by_its_option(pair: Pair) -> None:
+    with pytest.raises(GridError, match="--aoi-crs: found 'EPSG:99999'"):
+        geomtrs.plan(*pair, aoi="1,2,3,4", aoi_crs="EPSG:99999")
+
+
 def test_an_area_of_interest_of_the_whole_world_leaves_nothing_out_c12(pair: Pair, tmp_path: Path) -> None:
     ask(*pair, query=NEW, out=tmp_path / "out")
     ask(*pair, query=NEW, out=tmp_path / "world", aoi="-180,-90,180,90")
