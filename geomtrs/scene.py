@@ -202,7 +202,7 @@ def _crs_name(crs: CRS) -> str:
 
 
 def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
-    coarser = max(ground_resolution_m(stack.geobox))
+    coarser = float(f"{max(ground_resolution_m(stack.geobox)):.3g}")  # 30 m of a UTM grid are 30.01 m of ground
     finest, coarsest = tile.gsd_m
     if finest <= coarser <= coarsest:
         return ()
