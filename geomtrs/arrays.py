@@ -6,7 +6,7 @@ A dask-backed array stays lazy: of a window only the chunks it touches are compu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -92,6 +92,14 @@ class ArrayRaster:
         return tuple(told) if isinstance(told, list | tuple) and len(told) == self.count else (None,) * self.count
 
     @property
+    def day(self) -> str | None:
+        """`YYYY-MM-DD` of a scalar coordinate `time`."""
+        time = self.array.coords.get("time")
+        if time is None or time.size != 1 or time.dtype.kind != "M":
+            return None
+        return str(time.to_numpy().astype("M8[D]").item())
+
+    @property
     def mask_flag_enums(self) -> tuple[list[MaskFlags], ...]:
         """Holes are told by nodata and NaN alone."""
         from rasterio.enums import MaskFlags
@@ -145,12 +153,6 @@ def open_arrays(dates: Sequence[object]) -> tuple[list[Any], dict[str, ArrayRast
     return named, arrays
 
 
-def dates_of(dates: Sequence[object], arrays: Mapping[str, ArrayRaster]) -> list[str | None] | None:
-    """The days that arrays tell in a coordinate `time`; None where none does."""
-    told = [_day(arrays[date].array) if isinstance(date, str) and date in arrays else None for date in dates]
-    return told if any(told) else None
-
-
 def _raster(source: xarray.DataArray | xarray.Dataset) -> ArrayRaster:
     import dask.base
     import odc.geo.xr
@@ -168,12 +170,12 @@ def _raster(source: xarray.DataArray | xarray.Dataset) -> ArrayRaster:
         geobox, crs = array.odc.geobox, array.rio.crs
     called = "image" if array.name is None else str(array.name)[:20]
     name = f"array {called}"
-    if geobox is None or not all(_is_even(array.coords.get(one)) for one in array.odc.spatial_dims):
-        remedy = "array.odc.reproject or array.interp brings it on an even grid"
-        raise QueryError(name, found=f"{dict(array.sizes)}", wanted="evenly spaced rows and columns", remedy=remedy)
     if crs is None:
         remedy = "array.rio.write_crs('EPSG:…'), or array.odc.assign_crs('EPSG:…')"
         raise QueryError(name, found="no CRS", wanted="a CRS", remedy=remedy)
+    if geobox is None or not all(_is_even(array.coords.get(one)) for one in array.odc.spatial_dims):
+        remedy = "array.odc.reproject or array.interp brings it on an even grid"
+        raise QueryError(name, found=f"{dict(array.sizes)}", wanted="evenly spaced rows and columns", remedy=remedy)
     down, right = array.odc.spatial_dims
     others = [str(name) for name in array.dims if name not in (down, right)]
     array = array.squeeze([name for name in others if array.sizes[name] == 1 and name != "band"])
@@ -210,13 +212,3 @@ def _picked(start: int, length: int, wanted: int | None) -> slice | NDArray[np.i
     if wanted is None or wanted == length:
         return slice(start, start + length)
     return start + np.floor((np.arange(wanted) + 0.5) * length / wanted).astype(np.intp)
-
-
-def _day(array: xarray.DataArray) -> str | None:
-    """`YYYY-MM-DD` of a scalar coordinate `time`."""
-    time = array.coords.get("time")
-    return (
-        None
-        if time is None or time.size != 1 or time.dtype.kind != "M"
-        else str(time.to_numpy().astype("M8[D]").item())
-    )

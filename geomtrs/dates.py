@@ -54,7 +54,7 @@ def of_files(files: Sequence[str], tags: Mapping[str, str]) -> Dated:
     return Dated(_iso(*tag.groups()) if tag else None)
 
 
-def parse(text: str | Sequence[str | None] | None, count: int) -> tuple[str | None, ...] | None:
+def parse(text: str | Sequence[str | int | dt.date | None] | None, count: int) -> tuple[str | None, ...] | None:
     """`--dates 2019,2023-05-01`: one for each acquisition, an empty one is unknown. None when nothing was said.
 
     Raises QueryError for another number of dates and for what is no date.
@@ -66,7 +66,7 @@ def parse(text: str | Sequence[str | None] | None, count: int) -> tuple[str | No
         raise QueryError(
             "--dates", found=f"{len(parts)} dates", wanted=f"{count}, one for each", remedy="name all, in order"
         )
-    return tuple(_one(part.strip()) if part and part.strip() else None for part in parts)
+    return tuple(_one(str(part).strip()) if part and str(part).strip() else None for part in parts)
 
 
 def order_notes(dates: Sequence[str | None]) -> tuple[str, ...]:

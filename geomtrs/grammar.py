@@ -42,6 +42,8 @@ _COMPARED: tuple[tuple[str, str, bool], ...] = (
     (r"over|above|exceeding|in excess of|(?:larger|bigger|greater|more) than", "least", False),
     (r"under|below|(?:smaller|less) than", "most", False),
 )
+# "Over 2 ha or under 500 m²": nothing is both.
+_EITHER = re.compile(rf"(?:{_UNIT}) or (?:{'|'.join(words for words, _, _ in _COMPARED)})\b", re.IGNORECASE)
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
@@ -71,7 +73,12 @@ _TRAILING_RANK = re.compile(
     rf",? (?:that|which) (?:is|are|was|were) (?:the )?(?:(?P<before>{_COUNT}) )?(?P<rank>{_SUPERLATIVE})$"
 )
 _SURELY = re.compile(rf"^(?P<open>{_OPENER})(?:the |any |only )?(?P<count>{_COUNT}) (?P<rest>.+)$")
-_SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of"}
+_SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of", "halves", "thirds", "quarters"}
+# What turns the words behind it round: "not in the north", "except those over 500 m²".
+_DENIED = re.compile(
+    r"(?:\b(?:not|but|except|excluding|without|outside|nowhere|apart from|other than)|n't)"
+    r"(?: (?:for|only|all|any|anything|the|those|ones|that|which|are|were|be|have|cover|located|situated|lying))*,?$"
+)
 # Where the head of a sentence ends: "the largest new building | near the river".
 _HEAD_ENDS = re.compile(
     r"\b(?:that|which|who|in|on|at|near|by|along|beside|between|from|to|into|with|without|of|over|under|built|and|where|"
@@ -180,11 +187,13 @@ def write(head: str, part: ScenePart) -> str:
 
 
 def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
-    for match in _PLACE.finditer(text.lower()):
-        found = _place_of(match)
-        if found is not None and part.place is None:
-            return f"{text[: match.start()]} {text[match.end() :]}", replace(part, place=found)
-    return text, part
+    places = [(match, place) for match in _PLACE.finditer(text.lower()) if (place := _place_of(match)) is not None]
+    if part.place is not None or len(places) != 1:  # "from the north to the south": each is of something
+        return text, part
+    ((match, place),) = places
+    if _DENIED.search(text[: match.start()].lower()):
+        return text, part
+    return f"{text[: match.start()]} {text[match.end() :]}", replace(part, place=place)
 
 
 def _place_of(match: re.Match[str]) -> Place | None:
@@ -205,18 +214,20 @@ def _place_of(match: re.Match[str]) -> Place | None:
 
 
 def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
+    if _EITHER.search(text):
+        return text, part
     between = re.search(
         rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}",
         text,
         re.IGNORECASE,
     )
-    if between:
+    if between and not _DENIED.search(text[: between.start()].lower()):
         low, unit, high, last = between.groups()
         part = replace(part, least=Limit(_area(low, unit or last)), most=Limit(_area(high, last)))
         text = text[: between.start()] + " " + text[between.end() :]
     for words, which, inclusive in _COMPARED:
         found = re.search(rf"{_LEAD},? ?\b(?:{words}) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}", text, re.IGNORECASE)
-        if found and getattr(part, which) is None:
+        if found and getattr(part, which) is None and not _DENIED.search(text[: found.start()].lower()):
             limit = Limit(_area(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
@@ -248,6 +259,8 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     match = _RANK.match(text.lower())
     if match:
         rest = text[match.start("rest") :]
+        if re.search(rf"\b(?:{_SUPERLATIVE})\b", rest.lower()):  # two ranks: "… and the largest new lake"
+            return text, part
         named = match["before"] or match["after"]
         head, plural = _head(rest)
         # "The largest of the new buildings" is one, "the largest new buildings" does not say how many.
@@ -261,7 +274,7 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     if match and _count(match["count"]) > 1:
         rest = text[match.start("rest") :]
         head, plural = _head(rest)
-        if head and plural:
+        if head and plural and head.lower() not in _SHARES_OF_SOMETHING:
             return f"{text[: match.end('open')]}the {rest}", replace(part, count=_count(match["count"]))
     return text, part
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 import rasterio
 
 from geomtrs.arrays import ArrayRaster, open_arrays
-from geomtrs.arrays import dates_of as array_dates
 from geomtrs.asking import Asked, ask_model
 from geomtrs.clock import Clock, time_text
 from geomtrs.device import several_gpus
@@ -94,7 +93,7 @@ def detect(
     JobError: all of them TilingError, one line each.
     """
     told: dict[str, Any] = dict(options)
-    named, arrays = _opened(images, told)
+    named, arrays = open_arrays(images)
     start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None), arrays)
     return run_job(job_spec(named, query, out, **told), start, on_event)
 
@@ -151,7 +150,7 @@ def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
     Raises as `detect` does for images that cannot be used.
     """
     told: dict[str, Any] = dict(options)
-    named, arrays = _opened(images, told)
+    named, arrays = open_arrays(images)
     spec = job_spec(named, told.pop("query", "change"), told.pop("out", "."), **told)
     card = catalog.describe(spec.model, weights=spec.weights)
     scene = open_scene(spec, card, arrays)
@@ -215,14 +214,6 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
             Stage("done", f"done    {answered_blocks} of {report.total} blocks · {time_text(clock.seconds()['total'])}")
         )
     return ChangeResult(folder)
-
-
-def _opened(images: Sequence[DateSource], told: dict[str, Any]) -> tuple[list[DateSource], dict[str, ArrayRaster]]:
-    """The images with arrays named, and the arrays; `told` gets the dates that arrays tell and the user did not."""
-    named, arrays = open_arrays(images)
-    if arrays and told.get("dates") is None and (dates := array_dates(named, arrays)):
-        told["dates"] = dates
-    return named, arrays
 
 
 def _scene(spec: JobSpec, asked: Asked, kept: Kept | None, arrays: Mapping[str, ArrayRaster]) -> Scene:

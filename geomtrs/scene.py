@@ -21,6 +21,7 @@ from geomtrs.signing import signer
 from geomtrs.spec import JobSpec
 from tiling.aoi import read_aoi
 from tiling.grid import geobox_to_dict, ground_resolution_m
+from tiling.ground import parse_crs
 from tiling.layer import DateLayer
 from tiling.plan import Plan
 from tiling.plan import plan as plan_blocks
@@ -127,10 +128,11 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
     arrays  images that are no files, by the names that the spec has for them
     """
     _refuse_lost_arrays(spec, arrays or {})
-    aoi = read_aoi(spec.aoi, CRS(spec.aoi_crs) if spec.aoi_crs else None) if spec.aoi is not None else None
+    aoi_crs = parse_crs(spec.aoi_crs, "--aoi-crs") if spec.aoi_crs else None
+    aoi = read_aoi(spec.aoi, aoi_crs) if spec.aoi is not None else None
     stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays, signer(spec.run.sign)))
     _refuse_limits_without_ground(spec, stack)
-    found = tuple(date_of(files) for files in spec.images)
+    found = tuple(_dated(files, arrays or {}) for files in spec.images)
     dates = spec.dates or tuple(date.text for date in found)
     notes = (
         *stack.notes,
@@ -187,6 +189,10 @@ def _times(spec: JobSpec, stack: Stack, tile: TileSpec) -> int:
     return spec.enlarge or tile.times(max(ground_resolution_m(stack.geobox)) if placed else None)
 
 
+def _dated(files: Sequence[str], arrays: Mapping[str, ArrayRaster]) -> dating.Dated:
+    return dating.Dated(arrays[files[0]].day) if files[0] in arrays else date_of(files)
+
+
 def _shift(layer: DateLayer) -> dict[str, Any] | None:
     """Measured against the first date, in pixels to the right and down; None where it was not measured."""
     shift = layer.shift_px
@@ -208,7 +214,7 @@ def _crs_name(crs: CRS) -> str:
 
 
 def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
-    coarser = max(ground_resolution_m(stack.geobox))
+    coarser = float(f"{max(ground_resolution_m(stack.geobox)):.3g}")  # 30 m of a UTM grid are 30.01 m of ground
     finest, coarsest = tile.gsd_m
     if finest <= coarser <= coarsest:
         return ()
@@ -218,13 +224,25 @@ def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
 def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
     if card.languages != ("en",):
         return ()
-    return tuple(
-        f"“{query.text}” does not look English; {card.name} reads English only"
-        for query in spec.queries
-        if not query.seems_english
-    )
+    told = f"{card.name} knows what appeared, disappeared or changed, not what stayed or is left out"
+    notes = []
+    for query in spec.queries:
+        denials = ", ".join(dict.fromkeys(word.lower() for word in _DENIALS.findall(query.model_text)))
+        if not query.seems_english:
+            notes.append(f"“{query.text}” does not look English; {card.name} reads English only")
+        elif denials:
+            notes.append(f"“{denials}” may go unheeded: {told}")
+    return tuple(dict.fromkeys(notes))
 
 
+# Not those that tell of coming and going: "not there before", "do not exist any more".
+_DENIALS = re.compile(
+    r"\b(unchanged|remained|stayed|except|excluding|other than|without|but no|neither|never"
+    r"|(?:not|(?:do|did|is|are|was|were|has|have)n't)"
+    r"(?! (?:(?:yet|previously|been) )*(?:there|present|exist|visible|seen|built|before|now)"
+    r"|.* any ?(?:more|longer)\b))\b",
+    re.IGNORECASE,
+)
 _NEIGHBOURS = re.compile(
     r"\b(beside|next to|between|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
 )

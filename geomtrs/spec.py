@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import math
 import os
@@ -47,7 +48,7 @@ class Options(TypedDict, total=False):
 
     queries: str | os.PathLike[str] | None
     scope: Scope
-    dates: str | Sequence[str | None] | None
+    dates: str | Sequence[str | int | dt.date | None] | None
     pairs: Pairing
     model: str
     weights: str | os.PathLike[str] | None
@@ -63,7 +64,7 @@ class Options(TypedDict, total=False):
     aoi: str | os.PathLike[str] | None
     aoi_crs: str | None
     pixels: bool
-    formats: Sequence[str]
+    formats: str | Sequence[str]
     min_area_m2: float | None
     max_area_m2: float | None
     fill_holes_m2: float | None
@@ -97,7 +98,7 @@ class AskOptions(TypedDict, total=False):
     queries: str | os.PathLike[str] | None
     scope: Scope
     threshold: float | None
-    formats: Sequence[str]
+    formats: str | Sequence[str]
     min_area_m2: float | None
     max_area_m2: float | None
     fill_holes_m2: float | None
@@ -304,7 +305,8 @@ def job_spec(
     told["cloud_masks"] = tuple(located(mask) if mask else None for mask in told.get("cloud_masks") or ())
     if "formats" in told:
         # gpkg always: it is the one that carries all sentences and the style.
-        told["formats"] = tuple(dict.fromkeys(("gpkg", *told["formats"])))
+        formats = told["formats"]
+        told["formats"] = tuple(dict.fromkeys(("gpkg", *([formats] if isinstance(formats, str) else formats))))
     for name in ("min_area_m2", "fill_holes_m2", "simplify_m"):
         told[name] = told.get(name) or None  # 0 leaves nothing out
     told["memory_bytes"] = parse_bytes(told.pop("memory", None))
@@ -317,7 +319,14 @@ def job_spec(
 
 def located(source: Source) -> str:
     """A path that holds from any folder; URLs and /vsi paths as they are."""
-    text = os.fspath(source) if isinstance(source, str | os.PathLike) else str(source.name)
+    text = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    if not isinstance(text, str):
+        raise QueryError(
+            "input",
+            found=f"a {type(source).__name__}",
+            wanted="a path; of images an open dataset or an xarray.DataArray, too; of an area 'W,S,E,N'",
+            remedy="write it to a file and name that",
+        )
     return text if "://" in text or text.startswith(("/vsi", PREFIX)) else str(Path(text).absolute())
 
 

@@ -63,13 +63,15 @@ def _numbers(spec: str | Path) -> tuple[float, float, float, float] | None:
 
 def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     # Imported here: a run without a vector AOI needs no second GDAL in its process.
+    from pyogrio import list_layers
     from pyogrio.raw import read
 
     _refuse_strangers(path)
     try:
         with warnings.catch_warnings():  # what GDAL takes with a word of warning, an open ring, is refused below
             warnings.simplefilter("ignore", RuntimeWarning)
-            meta, _, wkb, _ = read(str(path), columns=[])
+            layers = [name for name, kind in list_layers(str(path)) if kind is not None]  # tables have no shapes
+            meta, _, wkb, _ = read(str(path), layer=layers[0] if layers else 0, columns=[])
         with np.errstate(invalid="ignore"):  # said below
             shapes = shapely.from_wkb([one for one in wkb if one is not None]) if wkb is not None else []
         if not np.isfinite(shapely.get_coordinates(shapes)).all():
@@ -82,6 +84,9 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
         raise GridError(
             path, found=found, wanted="a vector file of polygons, or W,S,E,N", remedy="check --aoi"
         ) from error
+    if len(layers) > 1:
+        found, remedy = f"layers {', '.join(layers)}", "save the one of the area as a file of its own"
+        raise GridError(path, found=found, wanted="one layer of polygons", remedy=remedy)
     if area.is_empty:
         kinds = ", ".join(sorted({one.geom_type for one in shapes})) or "nothing"
         raise GridError(path, found=kinds, wanted="at least one polygon", remedy="draw the AOI as polygons")

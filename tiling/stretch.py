@@ -37,7 +37,8 @@ class Stretch:
         work = np.result_type(pixels.dtype, np.float32)  # float64 only for types that float32 cannot hold
         result = np.empty(pixels.shape, np.uint8)
         for band, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
-            scaled = (pixels[band].astype(work) - work.type(low)) * work.type(255 / (high - low))
+            with np.errstate(over="ignore"):  # infinity is clipped, too
+                scaled = (pixels[band].astype(work) - work.type(low)) * work.type(255 / (high - low))
             result[band] = np.clip(np.rint(scaled), 0, 255)
         return result
 

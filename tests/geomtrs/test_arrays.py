@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,6 +140,12 @@ def test_an_array_tells_its_date_a17(pair: Pair, tmp_path: Path) -> None:
     assert ask(before, after, query=NEW, out=tmp_path / "out").run["dates"] == ["2018-02-03", "2022-07-01"]
 
 
+def test_a_file_beside_an_array_keeps_the_date_of_its_name_a17(pair: Pair, tmp_path: Path) -> None:
+    after = shutil.copy(pair[1], tmp_path / "after_2022.tif")
+    before = opened(pair[0]).assign_coords(time=np.datetime64("2018-02-03", "ns"))
+    assert geomtrs.plan(before, after).scene.dates == ("2018-02-03", "2022")
+
+
 def test_holes_of_an_array_are_nan_and_nodata_a17(pair: Pair, tmp_path: Path) -> None:
     before, after = (opened(path).astype("float32") for path in pair)
     result = ask(before.where(before.x > before.x[30]), after.rio.write_nodata(245), query=NEW, out=tmp_path / "out")
@@ -207,6 +214,7 @@ def test_a_run_that_died_goes_on_with_the_same_array_and_with_no_other(pair: Pai
         (lambda array: array.drop_vars("spatial_ref"), "write_crs"),
         (lambda array: xarray.concat([array, array], "time"), r"isel\(time=0\)"),
         (lambda array: array.isel(x=[0, 1, 5, 9]), "evenly spaced"),
+        (lambda array: xarray.DataArray(array.to_numpy(), dims=("band", "y", "x")), "write_crs"),
     ],
 )
 def test_an_array_that_is_no_date_is_refused_with_the_remedy_a17(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from geomtrs.dates import in_name, of_files, order_notes, pair_labels, pairs, parse
@@ -52,6 +54,10 @@ def test_tiles_of_two_days_have_no_date_and_a_note() -> None:
 
 def test_said_dates_are_normalised_and_may_be_unknown() -> None:
     assert parse("2019,,20210503", 3) == ("2019", None, "2021-05-03")
+
+
+def test_said_dates_may_be_numbers_and_days() -> None:
+    assert parse([2019, dt.date(2023, 5, 1)], 2) == ("2019", "2023-05-01")
 
 
 @pytest.mark.parametrize("text", ["2019", "2019,soon", "2019,2020-02-30"])

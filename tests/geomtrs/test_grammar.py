@@ -84,6 +84,35 @@ def test_a_sentence_that_merely_contains_such_a_word_is_not_cut_b9(sentence: str
     assert read(sentence) == (sentence, ScenePart())
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "new buildings, but not in the north",
+        "new buildings except those in the south",
+        "new buildings everywhere but in the centre",
+        "new buildings that aren't in the middle",
+        "new buildings not over 500 m²",
+        "new buildings except those of more than 500 m²",
+        "new buildings that do not cover between 100 and 500 m²",
+    ],
+)
+def test_words_about_the_scene_that_are_denied_are_not_taken_for_their_opposite_b9(sentence: str) -> None:
+    assert read(sentence) == (sentence, ScenePart())
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "new houses in the north, and trees felled in the south",
+        "the largest new building and the largest new lake",
+        "new buildings over 2 ha or under 500 m²",
+        "two thirds of the forest that was cleared",
+    ],
+)
+def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sentence: str) -> None:
+    assert read(sentence) == (sentence, ScenePart())
+
+
 def test_no_sentence_that_training_writes_without_such_words_is_cut_b9() -> None:
     cut = [e.text for e in all_expressions() if read(e.text)[1]]
     assert cut == []

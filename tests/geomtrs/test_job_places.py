@@ -17,6 +17,7 @@ from geomtrs.errors import QueryError
 from geomtrs.outputs.verify import verify
 from tests.geomtrs.conftest import APPEARED, GONE, HEIGHT, WIDTH, ask, changed, ground, read, visible
 from tiling.errors import GridError, OutputError, SourceError
+from tiling.grid import ground_resolution_m, source_geobox
 
 Pair = tuple[str, str]
 NEW, LOST = "the roofs that appeared", "the roofs that disappeared"
@@ -98,6 +99,19 @@ def test_an_area_of_interest_crops_and_clips(pair: Pair, tmp_path: Path) -> None
     assert read(tmp_path / "out" / "mask.tif").shape == (30, 30)
     assert result.polygons.total_bounds == pytest.approx((left, bottom, right, top), abs=30)
     assert result.polygons["area_m2"].sum() < 30 * 30 * 4
+
+
+def test_landsat_pixels_are_not_too_coarse_for_a_model_of_30_m(pair: Pair) -> None:
+    for path in pair:
+        with rasterio.open(path, "r+") as raster:
+            raster.transform = Affine(30, 0, 500_000, 0, -30, 5_100_000)
+    assert max(ground_resolution_m(source_geobox(pair[0]))) > 30
+    assert not any("trained at" in note for note in geomtrs.plan(*pair).scene.notes)
+
+
+def test_a_crs_of_an_area_that_there_is_not_is_refused_by_its_option(pair: Pair) -> None:
+    with pytest.raises(GridError, match="--aoi-crs: found 'EPSG:99999'"):
+        geomtrs.plan(*pair, aoi="1,2,3,4", aoi_crs="EPSG:99999")
 
 
 def test_an_area_of_interest_of_the_whole_world_leaves_nothing_out_c12(pair: Pair, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import pyogrio
@@ -11,6 +13,7 @@ import pytest
 import rasterio
 
 import geomtrs
+from geomtrs.data.expressions import all_expressions
 from geomtrs.errors import ModelError, QueryError
 from tests.geomtrs.conftest import ask, read, visible
 
@@ -68,3 +71,20 @@ def test_missing_weights_are_refused_before_any_pixel_is_read_e7(tmp_path: Path)
         date.write_bytes(b"no raster, which would be said if it were read")
     with pytest.raises(ModelError, match="--weights"):
         geomtrs.detect(*dates, query=NEW, out=tmp_path / "out", weights=tmp_path / "no")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "word"),
+    [("buildings that did not change", "not"), ("roads without change", "without"), ("unchanged lakes", "unchanged")],
+)
+def test_a_sentence_about_what_stayed_is_answered_with_a_word_of_warning(pair: Pair, sentence: str, word: str) -> None:
+    options: dict[str, Any] = {"query": sentence}
+    notes = geomtrs.plan(*pair, **options).scene.notes
+    assert any(note.startswith(f"“{word}” may go unheeded: nano knows what appeared") for note in notes)
+
+
+def test_no_sentence_that_nano_learned_is_told_to_go_unheeded(pair: Pair) -> None:
+    learned = [one.text for one in all_expressions() if re.search(r"\b(no|not|never)\b|n't", one.text)]
+    assert learned
+    options: dict[str, Any] = {"query": learned}
+    assert not any("unheeded" in note for note in geomtrs.plan(*pair, **options).scene.notes)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +53,10 @@ def test_gpkg_is_always_written_and_nothing_twice() -> None:
     assert told(formats=["shp", "shp"]).formats == ("gpkg", "shp")
 
 
+def test_one_format_needs_no_list() -> None:
+    assert told(formats="shp").formats == ("gpkg", "shp")
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
@@ -66,6 +71,7 @@ def test_gpkg_is_always_written_and_nothing_twice() -> None:
         ({"workers": 0}, "--workers"),
         ({"dates": "2019"}, "--dates"),
         ({"cloud_masks": ["a.tif"]}, "--cloud-mask"),
+        ({"aoi": (11.2, 46.1, 11.4, 46.2)}, "found a tuple"),
         ({"treshold": 0.5}, "did you mean threshold"),
         ({"pixels": True, "formats": ["geojson"]}, "geojson"),
     ],
@@ -78,6 +84,11 @@ def test_what_cannot_be_asked_is_refused_by_name(options: dict[str, Any], names:
 def test_one_image_is_not_enough() -> None:
     with pytest.raises(QueryError, match="two or more"):
         job_spec(["a.tif"], ASK, "out")
+
+
+def test_pixels_without_a_place_are_refused_by_their_type() -> None:
+    with pytest.raises(QueryError, match=r"found a ndarray.*xarray\.DataArray"):
+        job_spec([np.zeros((3, 8, 8)), "b.tif"], ASK, "out")  # type: ignore[list-item]
 
 
 def test_a_date_without_a_file_is_refused() -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import geopandas
 import numpy as np
+import pandas
+import pyogrio
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -257,6 +261,21 @@ def test_a_bbox_is_lonlat_unless_told_otherwise() -> None:
 def test_a_bbox_in_the_wrong_order_is_refused(spec: str) -> None:
     with pytest.raises(GridError, match="W < E"):
         read_aoi(spec)
+
+
+def test_of_several_layers_none_is_taken_for_the_area_unasked(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    for name in ("parks", "lakes"):
+        area.to_file(tmp_path / "town.gpkg", layer=name)
+    with pytest.raises(GridError, match="found layers parks, lakes"):
+        read_aoi(tmp_path / "town.gpkg")
+
+
+def test_a_table_beside_the_area_is_no_layer_of_it(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    pyogrio.write_dataframe(pandas.DataFrame({"style": ["red"]}), tmp_path / "town.gpkg", layer="layer_styles")
+    area.to_file(tmp_path / "town.gpkg", layer="town")
+    assert read_aoi(tmp_path / "town.gpkg").boundingbox == (0, 0, 1, 1)
 
 
 def test_a_vector_file_gives_the_union_of_its_polygons(tmp_path: Path) -> None:

@@ -59,3 +59,9 @@ def test_no_observed_pixel_gives_a_stretch_all_the_same() -> None:
 def test_an_inverted_stretch_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="not below"):
         Stretch((1.0,), (1.0,))
+
+
+def test_a_value_far_below_the_others_is_black_without_a_warning() -> None:
+    """Such as -3.4e38, a nodata value that was not declared."""
+    pixels = np.array([[[np.finfo(np.float32).min, 0.0, 0.25]]], np.float32)
+    assert Stretch((0.0,), (0.25,)).apply(pixels).tolist() == [[[0, 0, 255]]]
