@@ -186,7 +186,12 @@ def plan_scene(spec: JobSpec, scene: Scene, tile: TileSpec, token: str) -> Plan:
 def _times(spec: JobSpec, stack: Stack, tile: TileSpec) -> int:
     """How many times as large the model is shown the pixels: as told, else as it wants them for their ground."""
     placed = not spec.pixels and stack.geobox.crs is not None
-    return spec.enlarge or tile.times(max(ground_resolution_m(stack.geobox)) if placed else None)
+    return spec.enlarge or tile.times(_pixel_m(stack) if placed else None)
+
+
+def _pixel_m(stack: Stack) -> float:
+    """Ground resolution along the coarser side: 30 m of a UTM grid may be 30.01 m of ground."""
+    return float(f"{max(ground_resolution_m(stack.geobox)):.3g}")
 
 
 def _dated(files: Sequence[str], arrays: Mapping[str, ArrayRaster]) -> dating.Dated:
@@ -214,7 +219,7 @@ def _crs_name(crs: CRS) -> str:
 
 
 def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
-    coarser = float(f"{max(ground_resolution_m(stack.geobox)):.3g}")  # 30 m of a UTM grid are 30.01 m of ground
+    coarser = _pixel_m(stack)
     finest, coarsest = tile.gsd_m
     if finest <= coarser <= coarsest:
         return ()
