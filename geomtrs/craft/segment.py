@@ -15,7 +15,7 @@ from geomtrs.craft.protocols import Bool, Candidate, CraftError, Finding, Pair, 
 from geomtrs.data.labels import ANYTHING, THINGS, Labels
 from geomtrs.data.patches import any_of, arrivals, both_of, patches_of
 from geomtrs.errors import DataError
-from geomtrs.models.base import ChangeModel, Features
+from geomtrs.models.base import ChangeModel, Features, PairAnswers
 from geomtrs.query import Query
 
 LARGEST_PX = 2048  # of a side of a picture that a model is given whole
@@ -53,19 +53,22 @@ class Sight:
         self.name = f"{model.name} {model.weights_hash[:12]}"
         self._model = model
         self._lock = threading.Lock()  # one model, one look at a time
-        self._seen: dict[str, Features] = {}  # the pairs looked at last: those in work, each asked several questions
+        self._seen: dict[str, list[Features]] = {}  # the pairs looked at last, each asked several questions
 
     def probability(self, pair: Pair, query: Query) -> NDArray[np.float32]:
         """(H, W) in 0 … 1, that the sentence holds at a pixel. Raises CraftError for a pair that is too large."""
         refuse_large(pair)
+        times = self._model.tile_spec.times(pair.gsd_m)
+        times = times if times * max(pair.shape) <= LARGEST_PX else 1
         with self._lock:
-            answer = self._model.answer(self._look(pair), self._model.prepare([query]))
-        return np.asarray(answer.probability[0, 0] * answer.existence[0, 0], np.float32)
+            answers = PairAnswers(self._model, self._model.prepare([query]), ((0, 1),), times)
+            probability, _ = answers.tell(self._look(pair, answers))
+        return np.asarray(probability[0, 0])
 
-    def _look(self, pair: Pair) -> Features:
+    def _look(self, pair: Pair, answers: PairAnswers) -> list[Features]:
         if pair.digest not in self._seen:
             dates = np.stack([pair.before, pair.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
-            self._seen[pair.digest] = self._model.features(np.ascontiguousarray(dates))
+            self._seen[pair.digest] = answers.look(np.ascontiguousarray(dates))
             if len(self._seen) > KEPT_PAIRS:
                 del self._seen[next(iter(self._seen))]
         return self._seen[pair.digest]

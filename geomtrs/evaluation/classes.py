@@ -24,7 +24,7 @@ from geomtrs.evaluation.metrics import Sample as Counted
 from geomtrs.evaluation.metrics import compare, ratio_interval
 from geomtrs.evaluation.report import Table
 from geomtrs.evaluation.runner import Progress
-from geomtrs.models.base import ChangeModel
+from geomtrs.models.base import ChangeModel, PairAnswers
 from geomtrs.models.enlarging import enlarged, reduced
 from geomtrs.models.nano import Nano
 from geomtrs.query import Query
@@ -126,10 +126,9 @@ def _changes(model: ChangeModel, pack: Pack, sample: Sample) -> Iterator[tuple[s
     if not asked:
         return
     queries = [Query(f"the {_name(THINGS[thing])} that {way}") for thing, way in asked]
-    times = model.tile_spec.times(sample.gsd_m)
-    features = model.features(enlarged(np.stack([before, after]).transpose(0, 3, 1, 2)[None], times))
-    answer = model.answer(features, model.prepare(queries))
-    said = reduced(answer.probability[0] * answer.existence[0][:, None, None], times) >= THRESHOLD
+    answers = PairAnswers(model, model.prepare(queries), ((0, 1),), model.tile_spec.times(sample.gsd_m))
+    probability, _ = answers(np.stack([before, after]).transpose(0, 3, 1, 2)[None])
+    said = probability[0] >= THRESHOLD
     for (thing, way), mask in zip(asked, said, strict=True):
         yield THINGS[thing], way, _counted(mask, states[way][thing])
 

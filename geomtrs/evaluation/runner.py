@@ -15,8 +15,7 @@ from scipy import ndimage
 
 from geomtrs.data.cases import Case
 from geomtrs.grammar import ScenePart
-from geomtrs.models.base import ChangeModel
-from geomtrs.models.enlarging import enlarged, reduced
+from geomtrs.models.base import ChangeModel, PairAnswers
 from geomtrs.outputs.keep import kept
 from geomtrs.query import Query
 from tiling.rings import corners, outlines
@@ -182,20 +181,20 @@ def _ask(
     height, width = case.before.shape[:2]
     dates = np.stack([case.before, case.after]).transpose(0, 3, 1, 2)[None]  # (1, 2, 3, H, W)
     groups = [queries[i : i + SENTENCES_AT_ONCE] for i in range(0, len(queries), SENTENCES_AT_ONCE)]
-    prepared = [model.prepare(some) for some in groups]
+    times = model.tile_spec.times(case.gsd_m)
+    asked = [PairAnswers(model, model.prepare(some), ((0, 1),), times) for some in groups]
     probability = np.empty((len(queries), height, width), np.float32)
     existence = np.zeros(len(queries), np.float32)
-    times = model.tile_spec.times(case.gsd_m)
+    largest_px = min(largest_px, LARGEST_PX // times)
     halo = -(-model.tile_spec.halo_px // STRIDE) * STRIDE
     for rows in _cuts(height, halo, largest_px):
         for cols in _cuts(width, halo, largest_px):
-            features = model.features(enlarged(np.ascontiguousarray(dates[..., rows.read, cols.read]), times))
-            for first, some in zip(range(0, len(queries), SENTENCES_AT_ONCE), prepared, strict=True):
-                answer = model.answer(features, some)
-                which = slice(first, first + answer.existence.shape[1])
-                found = reduced(answer.probability[0] * answer.existence[0, :, None, None], times)
-                probability[which, rows.core, cols.core] = found[:, rows.inside, cols.inside]
-                existence[which] = np.maximum(existence[which], answer.existence[0])
+            features = asked[0].look(np.ascontiguousarray(dates[..., rows.read, cols.read]))
+            for first, some in zip(range(0, len(queries), SENTENCES_AT_ONCE), asked, strict=True):
+                found, exists = some.tell(features)
+                which = slice(first, first + exists.shape[1])
+                probability[which, rows.core, cols.core] = found[0, :, rows.inside, cols.inside]
+                existence[which] = np.maximum(existence[which], exists[0])
     return probability, existence
 
 
