@@ -47,6 +47,7 @@ _THREADS_KNOWN_S = 2.0  # for so long, since workers come and go
 _REGISTRATIONS = 6  # each meets other workers: those that died are gone from the scheduler's list
 _KILLED_AGAIN_S = 0.2
 _CLOSED_S = 0.5  # what workers get to end by themselves: Ctrl-C shall be over in five seconds (E9)
+_TOLD_WITHIN_S = 2.0  # what workers get to hear that a run is over
 _NEVER = "365 days"
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one signal that ends a process, by this name
 _FIRST_PAUSE_S = 0.1  # before the plugin is registered again
@@ -203,7 +204,9 @@ def on_cluster(
         client.cancel(list(under_way), force=True)
         # A worker that dies at this moment has stopped, one that just began holds nothing yet; the others were told.
         with suppress(OSError, KeyError):
-            client.unregister_worker_plugin(name)  # which stops the blocks at work
+            # It stops the blocks at work. Dask would try for 30 s to reach a worker that just died.
+            if client.scheduler is not None:  # as it is where the client was closed
+                client.sync(client.scheduler.unregister_worker_plugin, name=name, callback_timeout=_TOLD_WITHIN_S)
 
 
 def _outcome(

@@ -63,6 +63,12 @@ def test_ctrl_c_while_a_worker_is_started_again_ends_within_five_seconds_e9(tmp_
 
 @posix
 @pytest.mark.slow
+def test_ctrl_c_while_a_worker_hears_nothing_ends_within_five_seconds_e9(tmp_path: Path) -> None:
+    assert interrupted(tmp_path, Random(3), signal.SIGSTOP) < 5
+
+
+@posix
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_ctrl_c_at_twenty_moments_ends_within_five_seconds_every_time_e9(tmp_path: Path) -> None:
     random = Random(2)
@@ -76,14 +82,14 @@ def workers(pid: int) -> list[int]:
     return [one.pid for one in psutil.Process(pid).children(recursive=True) if "spawn_main" in " ".join(one.cmdline())]
 
 
-def interrupted(folder: Path, random: Random) -> float:
-    """Seconds from Ctrl-C to the end of a run, a worker of which had just died; the run then goes on to the whole."""
+def interrupted(folder: Path, random: Random, fate: int = signal.SIGKILL) -> float:
+    """Seconds from Ctrl-C to the end of a run, a worker of which just met its `fate`; it then goes on to the whole."""
     words = [sys.executable, "-m", "tests.faults.interrupted", str(folder)]
     with subprocess.Popen(words, start_new_session=True, stderr=subprocess.PIPE) as process:
         while len(list(folder.glob("*.block"))) < 2:
             assert process.poll() is None
             time.sleep(0.1)
-        os.kill(random.choice(workers(process.pid)), signal.SIGKILL)
+        os.kill(random.choice(workers(process.pid)), fate)
         time.sleep(random.uniform(0, 3))
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and to its workers
