@@ -54,7 +54,7 @@ class Scene:
         """One line for people: dates, size, resolution, CRS."""
         height, width = self.stack.geobox.shape
         crs = self.stack.geobox.crs
-        ground = f" · {max(ground_resolution_m(self.stack.geobox)):.3g} m · {_crs_name(crs)}" if crs is not None else ""
+        ground = f" · {_pixel_m(self.stack):.3g} m · {_crs_name(crs)}" if crs is not None else ""
         return f"{len(self.dates)} dates · {width} x {height} px{ground}"
 
 

@@ -41,10 +41,10 @@ def open_ledger(folder: Path, asked: Mapping[str, Any], scenes: Sequence[Scene],
     _refuse_other(path, read_asked(path), asked)
     known = {row.scene.id: row for row in rows(path)}
     listed = {scene.id: scene for scene in scenes}
-    anew = {name for name in known.keys() & listed.keys() if _difference(known[name].scene, listed[name])}
-    for name in sorted(anew):
+    both = sorted(known.keys() & listed.keys())
+    anew = {name: words for name in both if (words := _difference(known[name].scene, listed[name]))}
+    for name, difference in anew.items():
         if known[name].status == "done" and checksums.complete(folder / name):
-            difference = _difference(known[name].scene, listed[name])
             raise _other(path, f"scene {name}: {difference}", f"tell it as before, or remove {folder / name}")
     ledger = Ledger(path)
     for name in anew:

@@ -85,6 +85,11 @@ def blend(scene: Scene, picture: NDArray[np.floating[Any]], where: NDArray[np.bo
     scene.image = np.clip(np.rint(scene.image * (1 - soft) + picture * soft), 0, 255).astype(np.uint8)
 
 
+def log_uniform(rng: np.random.Generator, between: tuple[float, float]) -> float:
+    """A size or a share between two, as often half the one as twice it."""
+    return float(np.exp(rng.uniform(*np.log(between))))
+
+
 def blob(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
     """A ragged patch, or several, over about a share of the crop: noise of three sizes, cut where it is highest."""
     noise = rough(rng, (4, 16, 64), fall=0.7)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.composite import CROP_PX, TREE, Scene, rough
+from geomtrs.data.composite import CROP_PX, TREE, Scene, log_uniform, rough
 
 RADII_PX = 2.5, 16.0  # of crowns
 
@@ -50,7 +50,7 @@ def plant(
 
 def stand(free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
     """(H, W) heights of up to 24 crowns of like size, scattered, in a row or in a clump, whose middles are `free`."""
-    radius = float(np.exp(rng.uniform(*np.log(RADII_PX))))
+    radius = log_uniform(rng, RADII_PX)
     heights = np.full((CROP_PX, CROP_PX), -1.0)
     places = np.argwhere(free)
     if not len(places):

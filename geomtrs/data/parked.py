@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from geomtrs.data.composite import AIRCRAFT, BOAT, CROP_PX, Scene
+from geomtrs.data.composite import AIRCRAFT, BOAT, CROP_PX, Scene, log_uniform
 
 _FINER = 4  # outlines are drawn so much larger, then averaged
 
@@ -32,7 +32,7 @@ def park(
 
     Nothing is drawn where one would not fit; their length lies between `lengths_px`. `rule` reads the labels.
     """
-    length_px = float(np.exp(rng.uniform(*np.log(lengths_px))))
+    length_px = log_uniform(rng, lengths_px)
     outline = _hull(rng) if afloat else _aeroplane(rng)
     heading = rng.uniform(0, 2 * np.pi)
     gap = length_px * rng.uniform(0.35, 1.2) if afloat else length_px * rng.uniform(1.05, 1.7)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
 from geomtrs.data.cleared import clear, dig, plots
-from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, piece_mask, ruin, scorch, some_of
+from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, log_uniform, piece_mask, ruin, scorch, some_of
 from geomtrs.data.crowns import leafy, plant, stand
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import AIRCRAFT_PX, BOATS_PX, SHIPS_PX, park
@@ -50,8 +50,8 @@ def compose(
         laid = laid & ~mask if into_both else laid | mask
     if name in MAY_BURN and rng.random() < _BURNT_SHARE:
         date = after if rng.random() < 0.5 else before
-        share = float(np.exp(rng.uniform(*np.log(_BURNT_AREA))))
-        burnt = ndimage.binary_opening(blob(rng, share) & ~_there(date, "water", "building", "town"), iterations=2)
+        ragged = blob(rng, log_uniform(rng, _BURNT_AREA))
+        burnt = ndimage.binary_opening(ragged & ~_there(date, "water", "building", "town"), iterations=2)
         scorch(date, burnt, rng, RULE_NUMBERS["scorched"])
         laid |= burnt
     bare, grown = (before, after) if rng.random() < 0.5 else (after, before)
@@ -169,6 +169,7 @@ def _ice(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Gene
 
 def _not_yet(bare: Scene, where: NDArray[np.bool_], thing: str) -> None:
     """What is drawn anywhere was hardly there before, whether a label says so or not."""
-    states = RULE_TABLES[bare.rule, :, bare.raw]
-    unsaid = where & (states[..., THINGS.index(thing)] == UNKNOWN)
-    bare.raw[unsaid], bare.rule[unsaid] = not_yet(states, thing)[unsaid], RULE_NUMBERS["grown"]
+    states = RULE_TABLES[bare.rule[where], :, bare.raw[where]]  # (N, things)
+    unsaid = states[:, THINGS.index(thing)] == UNKNOWN
+    rows, columns = (line[unsaid] for line in np.nonzero(where))
+    bare.raw[rows, columns], bare.rule[rows, columns] = not_yet(states[unsaid], thing), RULE_NUMBERS["grown"]

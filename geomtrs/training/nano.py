@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from geomtrs.data.composite import log_uniform
 from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
 from geomtrs.data.pairs import Facts, Pack, Planes, read_folder, read_places, tells, write_pack
@@ -170,7 +171,7 @@ def drawn_samples(count: int) -> Iterator[tuple[Facts, Planes]]:
     """Drawn pairs as samples of a set of their own; one in sixteen is for validation."""
     for i in range(count):
         rng = np.random.default_rng([77, i])
-        gsd = float(np.exp(rng.uniform(np.log(0.3), np.log(1.2))))
+        gsd = log_uniform(rng, (0.3, 1.2))
         pair = draw_scene(rng, (384, 384), gsd_m=gsd)
         facts: Facts = {
             "set": "drawn",
@@ -276,6 +277,7 @@ def val_batches(pack: Path, size: int, count: int) -> list[Batch]:
     return [batch_of(sampler, np.random.default_rng([9, i]), size) for i in range(count)]
 
 
+@torch.inference_mode()
 def draw_samples(model: MTRefSeg, ask: Ask, batch: Batch, path: Path, rows: int = 6) -> None:
     """A picture: of each pair both dates, then two answers, each beside what is true (white) and not known (grey)."""
     answer = model.answer(model.maps(batch.images.float()), ask(batch.questions))

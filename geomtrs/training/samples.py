@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop
+from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, log_uniform
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.light import false_colours, light, recolour, stretch, wither
 from geomtrs.data.pairs import Pack, Sample
@@ -148,7 +148,7 @@ class PairSampler:
         """A crop of both dates (the same twice for a single date) and where its set says that nothing changed."""
         rng = self.rng
         if sample.set in COARSE | MAY_GROW:  # some are enlarged: at half their size a crop shows them twice, reflected
-            zoom, most = float(np.exp(rng.uniform(*np.log(_ZOOMS_COARSE)))), 2.0
+            zoom, most = log_uniform(rng, _ZOOMS_COARSE), 2.0
         else:
             zoom, most = rng.uniform(*_ZOOMS), 1.05
         side = min(CROP_PX / zoom, max(sample.height, sample.width) * most)

@@ -25,7 +25,7 @@ from geomtrs.data.composite import (
     STREET,
     TREE,
     YARD,
-)  # fmt: skip  # isort: skip
+)
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
 
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
@@ -180,7 +180,7 @@ def _grown() -> NDArray[np.uint8]:
 
 
 def not_yet(states: NDArray[np.uint8], thing: str) -> NDArray[np.integer[Any]]:
-    """(H, W) raw labels, by the rule of what is drawn, of ground of states (H, W, things) that lacks a drawn `thing`."""
+    """(…) raw labels, by the rule of what is drawn, of ground of states (…, things) that lacks a drawn `thing`."""
     lacking = next(number for number, things in enumerate(_LACKING) if thing in things)
     has = states[..., [THINGS.index(ground) for ground in _GROUNDS]] == PRESENT
     return NOT_YET + lacking * (1 + len(_GROUNDS)) + np.where(has.any(-1), 1 + has.argmax(-1), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -147,34 +148,33 @@ def test_ground_that_was_not_observed_is_not_known(scene: Path, tmp_path: Path) 
     assert not kept_of_first(scene, tmp_path)
 
 
-@pytest.mark.parametrize("crs", ["EPSG:32633", None])
-def test_labels_that_are_nodata_or_no_byte_say_nothing(crs: str | None, tmp_path: Path) -> None:
-    values = np.resize(np.array([0, 1, 257, -3, 9, 255], np.int16), (1, 4, 6))
-    for name, bands in (("before", np.full((3, 4, 6), 90, np.uint8)), ("labels", values)):
-        told = {"crs": crs, "transform": TRANSFORM, "nodata": 9 if name == "labels" else None, "dtype": bands.dtype}
-        with rasterio.open(tmp_path / f"{name}.tif", "w", "GTiff", 6, 4, len(bands), **told) as file:
+def state_of_buildings(folder: Path, values: NDArray[Any], crs: str | None, nodata: int | None = None) -> list[int]:
+    """What labels of these values, (H, W) with 1 for building, say of buildings in their first row."""
+    for name, bands in (("before", np.full((3, *values.shape), 90, np.uint8)), ("labels", values[None])):
+        told = {"crs": crs, "transform": TRANSFORM, "nodata": nodata if name == "labels" else None}
+        height, width = values.shape
+        with rasterio.open(
+            folder / f"{name}.tif", "w", "GTiff", width, height, len(bands), dtype=bands.dtype, **told
+        ) as file:
             file.write(bands)
-    (tmp_path / "classes.json").write_text(json.dumps({"0": "other", "1": "building"}), encoding="utf-8")
-    images, labels = ((tmp_path / f"{name}.tif",) * 2 for name in ("before", "labels"))
-    (tile,) = list_tiles(Sources(images, labels), tmp_path / "out")
+    (folder / "classes.json").write_text(json.dumps({"0": "other", "1": "building"}), encoding="utf-8")
+    images, labels = ((folder / f"{name}.tif",) * 2 for name in ("before", "labels"))
+    (tile,) = list_tiles(Sources(images, labels), folder / "out")
     found = tile.read().labels
     assert found is not None
-    assert found.after[THINGS.index("building"), 0].tolist() == [ABSENT, PRESENT, *[UNKNOWN] * 4]
+    return list(found.after[THINGS.index("building"), 0])
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", None])
+def test_labels_that_are_nodata_or_no_byte_say_nothing(crs: str | None, tmp_path: Path) -> None:
+    values = np.resize(np.array([0, 1, 257, -3, 9, 255], np.int16), (4, 6))
+    assert state_of_buildings(tmp_path, values, crs, nodata=9) == [ABSENT, PRESENT, *[UNKNOWN] * 4]
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", None])
 def test_labels_of_signed_bytes_are_read_k1(crs: str | None, tmp_path: Path) -> None:
-    values = np.resize(np.array([0, 1, -128, -1], np.int8), (1, 3, 4))
-    for name, bands in (("before", np.full((3, 3, 4), 90, np.uint8)), ("labels", values)):
-        told = {"crs": crs, "transform": TRANSFORM, "dtype": bands.dtype}
-        with rasterio.open(tmp_path / f"{name}.tif", "w", "GTiff", 4, 3, len(bands), **told) as file:
-            file.write(bands)
-    (tmp_path / "classes.json").write_text(json.dumps({"0": "other", "1": "building"}), encoding="utf-8")
-    images, labels = ((tmp_path / f"{name}.tif",) * 2 for name in ("before", "labels"))
-    (tile,) = list_tiles(Sources(images, labels), tmp_path / "out")
-    found = tile.read().labels
-    assert found is not None
-    assert found.after[THINGS.index("building"), 0].tolist() == [ABSENT, PRESENT, UNKNOWN, UNKNOWN]
+    values = np.resize(np.array([0, 1, -128, -1], np.int8), (3, 4))
+    assert state_of_buildings(tmp_path, values, crs) == [ABSENT, PRESENT, UNKNOWN, UNKNOWN]
 
 
 def test_coloured_labels_are_refused_and_not_read_by_their_red_k1(scene: Path, tmp_path: Path) -> None:
