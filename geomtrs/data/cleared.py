@@ -30,9 +30,9 @@ def plots(rng: np.random.Generator) -> NDArray[np.bool_]:
     return where
 
 
-def clear(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
-    """Within `where` lies bare soil, labelled BARE, or low green, labelled CLEARED; `rule` reads the labels."""
-    bare = rng.random() < 0.7
+def clear(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int, *, green: float = 0.3) -> None:
+    """Within `where` lies bare soil, labelled BARE, or, so often, low green, labelled CLEARED; `rule` reads them."""
+    bare = rng.random() >= green
     tint = _SOILS[rng.integers(len(_SOILS))] * rng.uniform(0.95, 1.05, 3)
     if not bare:
         tint = np.array([rng.uniform(0.7, 0.95), 1, rng.uniform(0.45, 0.75)])

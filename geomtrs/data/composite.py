@@ -19,7 +19,7 @@ CROP_PX = 256
 TARGET_STRIDE = 2  # labels are compared at half resolution
 
 # Raw labels of what is drawn into pictures.
-ROOF, STREET, YARD, ROAD, ICE, AIRCRAFT, BOAT, RUIN, SOLAR, TREE, BARE, CLEARED, POOL = range(1, 14)
+ROOF, STREET, YARD, ROAD, ICE, AIRCRAFT, BOAT, RUIN, SOLAR, TREE, BARE, CLEARED, POOL, WATER = range(1, 15)
 CLOUDS = 31  # hiding several things; the numbers after it hide one of the things each, and the one after them nothing
 NOT_YET = (
     64  # for the date that lacks what is drawn; the numbers after it tell what it lacks and has (training/sets.py)

@@ -14,6 +14,7 @@ from geomtrs.data.composite import CROP_PX, Scene, blob, lay_in, log_uniform, pi
 from geomtrs.data.crowns import leafy, plant, stand
 from geomtrs.data.labels import PRESENT, THINGS, UNKNOWN
 from geomtrs.data.parked import AIRCRAFT_PX, BOATS_PX, SHIPS_PX, park
+from geomtrs.data.shores import bars, basin, flood, tinge
 from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE_TABLES, alike, not_yet
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
@@ -24,6 +25,8 @@ _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
 _CLEARED_SHARE = 0.15  # of all composed pairs
 _PLANE_SHARE, _TREE_SHARE, _POOL_SHARE = 0.07, 0.25, 0.12  # of the composed pairs from near
 _BOAT_SHARE = 0.3  # of the same where there is water
+_DRY_SHARE, _TINGED_SHARE = 0.25, 0.25  # of the composed pairs that show water, and of their dates
+_FLOOD_SHARE, _FLOOD_SHARE_AFAR = 0.05, 0.15  # of the composed pairs
 
 Lend = Callable[[str], Scene]
 """A crop of some picture of a set."""
@@ -60,6 +63,7 @@ def compose(
         clear(bare, cleared, rng, RULE_NUMBERS["grown"])
         _not_yet(grown, cleared & leafy(grown), "bare")
         laid |= cleared
+    laid |= _rise(bare, grown, rng, _FLOOD_SHARE_AFAR if name in COARSE | MAY_GROW else _FLOOD_SHARE)
     if name in MAY_GROW:
         laid |= _grow(bare, grown, rng)
     elif name not in COARSE:
@@ -68,6 +72,27 @@ def compose(
     if name in COARSE and rng.random() < _CLOUD_SHARE:
         overcast(bare, RULE_TABLES[grown.rule, :, grown.raw], rng, RULE_NUMBERS["grown"])
     return laid
+
+
+def _rise(bare: Scene, grown: Scene, rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
+    """At times water in `grown` that `bare` has not, drawn into `grown` or dried up in `bare`: where it changed."""
+    rule = RULE_NUMBERS["grown"]
+    changed = np.zeros((CROP_PX, CROP_PX), bool)
+    wet = _there(bare, "water")
+    if wet.any() and rng.random() < _DRY_SHARE:
+        changed = bars(wet, rng)
+        clear(bare, changed, rng, rule, green=0.1)  # else taken for water with plants
+    for date in (bare, grown):
+        if rng.random() < _TINGED_SHARE:
+            tinge(date, _there(date, "water"), rng)
+    if rng.random() < share:
+        taken = ("water", "building", "town", "ice", "pool", "boat", "car", "solar", "aircraft")
+        wet = _there(grown, "water")
+        risen = basin(wet, rng) & ~_there(grown, *taken) & ~_there(bare, "water")
+        flood(grown, risen, wet, rng, rule)
+        _not_yet(bare, risen & leafy(bare), "water")
+        changed = changed | risen
+    return changed
 
 
 def _destroy(date: Scene, rng: np.random.Generator) -> NDArray[np.bool_]:

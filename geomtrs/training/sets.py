@@ -24,6 +24,7 @@ from geomtrs.data.composite import (
     SOLAR,
     STREET,
     TREE,
+    WATER,
     YARD,
 )
 from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKNOWN
@@ -31,7 +32,12 @@ from geomtrs.data.labels import ABSENT, MASK_MEANS, PRESENT, RULES, THINGS, UNKN
 # Things that sets which do not label them hardly ever show: absent there, with the exceptions named.
 ASSUMED_ABSENT = ("solar", "aircraft", "burnt", "landslide", "ice")
 NOT_ASSUMED = {"drawn", "landsat_worldcover", "river_floods", "timelapse_weak/columbia", "xbd_guatemala"}
-_NO_ICE = [THINGS.index(thing) for thing in ("water", "tree", "field", "town", "road")]  # where one is, there is none
+# Where one of these is, there is none of that.
+_NEVER_BOTH = {
+    "ice": ("water", "tree", "field", "town", "road"),
+    "burnt": ("water", "ice"),
+    "landslide": ("water", "ice"),
+}
 # What certain sets never show, though they do not label it: else a pond may pass for a roof unpunished.
 SURELY_ABSENT: Mapping[str, tuple[str, ...]] = {
     "naip_potholes": ("building", "town", "car", "boat", "pool"),
@@ -109,7 +115,7 @@ MASK_PRESENT, MASK_ABSENT = 1, 2  # raw values written for sets whose mask alone
 
 
 # What ground lacks before something is drawn at the other date, and what it may be known to have instead.
-_LACKING = (("town", "building", "road", "ice", "aircraft", "boat", "solar", "pool"), ("tree",), ("bare",))
+_LACKING = (("town", "building", "road", "ice", "aircraft", "boat", "solar", "pool"), ("tree",), ("bare",), ("water",))
 _GROUNDS = ("tree", "grass", "field", "water", "bare")
 
 
@@ -124,8 +130,9 @@ def _rules() -> tuple[dict[str, int], NDArray[np.uint8]]:
                 row = table[THINGS.index(thing)]
                 if (row == UNKNOWN).all():
                     row[:] = ABSENT
-        ice = table[THINGS.index("ice")]
-        ice[(table[_NO_ICE] == PRESENT).any(0) & (ice == UNKNOWN)] = ABSENT
+        for thing, others in _NEVER_BOTH.items():
+            row, there = table[THINGS.index(thing)], table[[THINGS.index(other) for other in others]] == PRESENT
+            row[there.any(0) & (row == UNKNOWN)] = ABSENT
         for thing in SURELY_ABSENT.get(key, ()):
             table[THINGS.index(thing)] = ABSENT
         numbers[key] = len(tables)
@@ -154,7 +161,7 @@ def _grown() -> NDArray[np.uint8]:
         table[THINGS.index(thing), [ROOF, STREET, YARD, ROAD]] = ABSENT
     for thing in ("tree", "grass", "bare"):
         table[THINGS.index(thing), [ROOF, STREET, ROAD]] = ABSENT
-    table[:, [ICE, AIRCRAFT, BOAT, SOLAR, POOL]] = ABSENT
+    table[:, [ICE, AIRCRAFT, BOAT, SOLAR, POOL, WATER]] = ABSENT
     table[THINGS.index("water"), POOL] = UNKNOWN  # some call it so
     for thing in ("tree", "water", "building", "town", "pool", "boat", "car", *ASSUMED_ABSENT):
         table[THINGS.index(thing), [BARE, CLEARED]] = ABSENT
@@ -169,7 +176,7 @@ def _grown() -> NDArray[np.uint8]:
     for thing, there in (
         ("town", [ROOF, STREET, YARD]), ("building", [ROOF]), ("road", [STREET, ROAD]), ("ice", [ICE]),
         ("aircraft", [AIRCRAFT]), ("boat", [BOAT]), ("solar", [SOLAR]), ("tree", [TREE]),
-        ("bare", [BARE]), ("pool", [POOL]),
+        ("bare", [BARE]), ("pool", [POOL]), ("water", [WATER]),
     ):  # fmt: skip
         table[THINGS.index(thing), there] = PRESENT
     for number, (things, ground) in enumerate(product(_LACKING, (None, *_GROUNDS)), NOT_YET):
