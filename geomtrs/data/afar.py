@@ -89,12 +89,19 @@ def array(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule:
     return np.asarray(where)
 
 
-def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> None:
+def freeze(
+    scene: Scene,
+    where: NDArray[np.bool_],
+    rng: np.random.Generator,
+    rule: int,
+    across: NDArray[np.float64] | None = None,
+) -> None:
     """Glacier ice or snow within `where`: in lines along its flow, grained, or thin enough for the ground to show.
 
+    `across` is the coordinate across the flow, in pixels; without it the ice flows anywhere.
     From grey and bluish to as white as can be, which is how most sensors see it; blue where the sun does not reach.
     """
-    u, _ = _turned(rng, bend=60)
+    u = _turned(rng, bend=60)[0] if across is None else across
     white, kind = rng.uniform(165, 290), rng.random()
     if kind < 0.45:
         lines = sum(ndimage.gaussian_filter1d(rng.standard_normal(2048), s, mode="wrap") * s**0.5 for s in (1, 3, 10))
@@ -107,7 +114,7 @@ def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     if rng.random() < 0.3:
         stripes = np.interp(u % 256, np.arange(256), ndimage.gaussian_filter1d(rng.random(256), 3, mode="wrap"))
         bright = bright * np.where(stripes < np.quantile(stripes, rng.uniform(0.03, 0.25)), rng.uniform(0.4, 0.8), 1)
-    picture = bright[..., None] * np.array([rng.uniform(0.8, 1), rng.uniform(0.9, 1), 1])
+    picture = bright[..., None] * np.sort([rng.uniform(0.8, 1), rng.uniform(0.9, 1), 1])
     if rng.random() < 0.5:
         shade = np.clip(rough(rng, (6, 20), fall=0.6) * rng.uniform(0.1, 0.5), 0, 0.6)[..., None]
         picture = picture * (1 - shade * np.array([1, 0.8, 0.5]))
@@ -115,14 +122,14 @@ def freeze(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     scene.raw[where], scene.rule[where] = ICE, rule
 
 
-def tongue(rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """A bent band that ends within the picture, as a glacier in its valley does, and the last of it."""
+def tongue(rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+    """A bent band that ends within the picture, as a glacier in its valley does, its last part, what runs across."""
     u, v = _turned(rng, bend=50)
     width_px = rng.uniform(16, 90) * (1 + 0.3 * rough(rng, (3, 9), fall=0.5))
     v += rng.uniform(0, 12) * rough(rng, (6, 24), fall=0.5)  # it ends raggedly
     end = float(np.quantile(v, rng.uniform(0.4, 0.95)))
     where = (np.abs(u - np.median(u) - rng.uniform(-60, 60)) < width_px / 2) & (v < end)
-    return where, where & (v > end - rng.uniform(15, 90))
+    return where, where & (v > end - rng.uniform(15, 90)), u
 
 
 def overcast(scene: Scene, other: NDArray[np.uint8], rng: np.random.Generator, rule: int) -> None:

@@ -178,17 +178,18 @@ def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
 def _ice(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draws ice, over water or what is `free`, which `bare` has in part or not at all: where only `grown` has it."""
     rule, wet = RULE_NUMBERS["grown"], _there(grown, "water")
+    across = None
     if rng.random() < 0.4:
-        ice, lost = tongue(rng)
+        ice, lost, across = tongue(rng)
     else:
         ice = ndimage.binary_opening(blob(rng, rng.uniform(0.05, 0.6)), iterations=2)
         lost = ice & blob(rng, rng.uniform(0.1, 0.5))
     ice &= wet if (ice & wet).mean() > 0.02 and rng.random() < 0.5 else free
     same = int(rng.integers(1 << 30))  # the same ice at both dates, under each date's light
-    freeze(grown, ice, np.random.default_rng(same), rule)
+    freeze(grown, ice, np.random.default_rng(same), rule, across)
     if rng.random() < 0.4:
         return ice
-    freeze(bare, ice & ~lost, np.random.default_rng(same), rule)
+    freeze(bare, ice & ~lost, np.random.default_rng(same), rule, across)
     return ice & lost
 
 

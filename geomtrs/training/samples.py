@@ -17,6 +17,7 @@ from geomtrs.data.composite import CROP_PX, TARGET_STRIDE, Scene, crop, log_unif
 from geomtrs.data.labels import ABSENT, ANYTHING, PRESENT, THINGS, UNKNOWN, UNLABELLED, mask_means, rule_of
 from geomtrs.data.light import false_colours, light, recolour, stretch, wither
 from geomtrs.data.pairs import Pack, Sample
+from geomtrs.data.peaks import raise_peaks
 from geomtrs.errors import JobError
 from geomtrs.training.composing import compose
 from geomtrs.training.sets import (
@@ -44,6 +45,7 @@ from geomtrs.training.truth import (
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _ZOOMS, _ZOOMS_COARSE = (0.7, 1.6), (0.45, 2.2)
 _COMPOSED, _COMPOSED_AFAR = 0.2, 0.4  # of the labelled pairs; single dates always are
+_PEAKS_SHARE = 0.2  # of the single dates from afar
 _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
 _RECOLOURED_SHARE = 0.35  # of the pairs
@@ -89,7 +91,9 @@ class PairSampler:
         before, after, still = self._read(sample)
         laid = np.zeros((CROP_PX, CROP_PX), bool)
         composed = sample.alone or rng.random() < (_COMPOSED_AFAR if name in MAY_GROW else _COMPOSED)
-        if composed:
+        if sample.alone and name in MAY_GROW and rng.random() < _PEAKS_SHARE:
+            laid = raise_peaks(before, after, rng, RULE_NUMBERS["grown"])
+        elif composed:
             laid = compose(name, before, after, lambda lender: self._read(self._pick(lender))[0], self.sets, rng)
         if rng.random() < (0.5 if sample.alone or name == "drawn" else 0.3):
             before, after = after, before
