@@ -9,9 +9,20 @@ from scipy import ndimage
 from geomtrs.data.composite import WATER, Scene, blend, blob, log_uniform, rough, some_of
 
 _COLOURS = np.array(
-    [[22, 32, 46], [24, 38, 26], [50, 64, 62], [98, 88, 66], [132, 112, 84], [64, 118, 120], [124, 130, 128]]
+    [
+        [22, 32, 46],
+        [24, 38, 26],
+        [50, 64, 62],
+        [98, 88, 66],
+        [132, 112, 84],
+        [64, 118, 120],
+        [124, 130, 128],
+        [66, 84, 150],
+        [118, 140, 196],
+        [44, 38, 98],
+    ]
 )
-"""Clear and deep, with plants, shallow, brown in two tones, turquoise, shining."""
+"""Clear and deep, with plants, shallow, brown in two tones, turquoise, shining, and blue as stretched bands show it."""
 
 
 def tinge(scene: Scene, wet: NDArray[np.bool_], rng: np.random.Generator) -> None:

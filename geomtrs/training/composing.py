@@ -25,7 +25,7 @@ _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
 _CLEARED_SHARE = 0.15  # of all composed pairs
 _PLANE_SHARE, _TREE_SHARE, _POOL_SHARE = 0.07, 0.25, 0.12  # of the composed pairs from near
 _BOAT_SHARE = 0.3  # of the same where there is water
-_DRY_SHARE, _TINGED_SHARE = 0.25, 0.25  # of the composed pairs that show water, and of their dates
+_DRY_SHARE, _TINGED_SHARE = 0.25, 0.4  # of the composed pairs that show water, and of their dates
 _FLOOD_SHARE, _FLOOD_SHARE_AFAR = 0.05, 0.15  # of the composed pairs
 
 Lend = Callable[[str], Scene]
