@@ -45,7 +45,7 @@ from geomtrs.training.truth import (
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _ZOOMS, _ZOOMS_COARSE = (0.7, 1.6), (0.45, 2.2)
 _COMPOSED, _COMPOSED_AFAR = 0.2, 0.4  # of the labelled pairs; single dates always are
-_PEAKS_SHARE = 0.2  # of the single dates from afar
+_PEAKS_SHARE = 0.35  # of the single dates from afar
 _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
 _RECOLOURED_SHARE = 0.35  # of the pairs
