@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from geomtrs.craft.perceive import things_by_name
 from geomtrs.craft.protocols import Pair
 from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
-from geomtrs.data.pictures import read_picture
+from geomtrs.data.pictures import grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
@@ -63,7 +62,11 @@ def read_pair(listed: Listed) -> Pair:
     """Raises DataError where a file does not read or the planes are of several sizes."""
     paths = {plane: path for plane in ("A", "B", "mask", "labelA", "labelB") if (path := listed.path(plane))}
     pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
-    planes = {plane: _plane(path) for plane, path in paths.items() if plane not in pictures}
+    planes = {
+        plane: grey_of(path) if plane == "mask" else read_labels(path)
+        for plane, path in paths.items()
+        if plane not in pictures
+    }
     shape = pictures["A"].shape[:2]
     for plane, array in (pictures | planes).items():
         if array.shape[:2] != shape:
@@ -132,15 +135,6 @@ def _listed(folder: Path) -> Iterator[Listed]:
                 list_, found=f"line {number}: {type(error).__name__} ({error})", wanted="an object with a name",
                 remedy="mend the line",
             ) from error  # fmt: skip
-
-
-def _plane(path: Path) -> NDArray[np.uint8]:
-    """(H, W) of one byte."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image if image.mode in ("L", "P") else image.convert("L"), np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(path, found=str(error), wanted="labels of one byte", remedy="replace the file") from error
 
 
 def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> Labels | None:

@@ -16,13 +16,13 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from geomtrs.data.labels import THINGS, mask_means, rule_of
-from geomtrs.data.pictures import UNREADABLE, unreadable
+from geomtrs.data.pictures import grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
-PLANES = ("A", "B", "mask", "labelA", "labelB")
+_READERS = {"A": read_picture, "B": read_picture, "mask": grey_of, "labelA": read_labels, "labelB": read_labels}
+PLANES = tuple(_READERS)
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
 
 _DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
@@ -170,20 +170,14 @@ _WANTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
 def _read_planes(folder: Path, name: str) -> Planes:
     """The planes that a sample has; raises DataError for one that is read under another suffix alone, or not at all."""
     planes = {}
-    for plane in PLANES:
+    for plane, read in _READERS.items():
         path = folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
-        try:
-            with Image.open(path) as image:
-                planes[plane] = np.asarray(image.convert("RGB" if plane in "AB" else "L"))
-        except FileNotFoundError as error:
-            others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
-            other = next((one for one in others if one.exists()), None)
-            if other is not None:
-                raise DataError(path, found=other.name, wanted=path.name, remedy="write it so") from error
-            if plane == "A":
-                raise unreadable(path, error) from error
-        except UNREADABLE as error:
-            raise unreadable(path, error) from error
+        others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
+        other = next((one for one in others if one.exists()), None)
+        if other is not None and not path.exists():
+            raise DataError(path, found=other.name, wanted=path.name, remedy="write it so")
+        if path.exists() or plane == "A":
+            planes[plane] = read(path)
     return planes
 
 

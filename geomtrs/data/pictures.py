@@ -66,6 +66,31 @@ def grey_of(path: Path) -> NDArray[np.uint8]:
         raise unreadable(path, error) from error
 
 
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """(H, W) class numbers as they were written: of a palette its indices, of grey in three bands one of them.
+
+    Raises DataError for colours, for numbers that are no byte, and where it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            bands, values = image.getbands(), np.asarray(image)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    if values.ndim == 3:
+        values = values[..., : len(bands) - (bands[-1] == "A")]
+        if (values != values[..., :1]).any():
+            raise _no_labels(path, f"colours ({''.join(bands)})")
+        values = values[..., 0]
+    if (values != values.astype(np.uint8)).any():
+        raise _no_labels(path, f"numbers from {values.min()} to {values.max()}")
+    return values.astype(np.uint8)
+
+
+def _no_labels(path: Path, found: str) -> DataError:
+    wanted = "labels: one band of class numbers 0 to 255"
+    return DataError(path, found=found, wanted=wanted, remedy="write them so; 255 means not known")
+
+
 def _as_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     whole = values.astype(np.int64)
     return (whole if whole.max(initial=0) <= 255 else whole >> 8).clip(0, 255).astype(np.uint8)

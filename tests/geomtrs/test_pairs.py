@@ -12,6 +12,7 @@ from PIL import Image
 
 from geomtrs.cli.app import main
 from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pictures import read_labels
 from geomtrs.errors import DataError
 from tests.geomtrs.test_learning import write_set
 
@@ -177,3 +178,35 @@ def test_pack_names_what_teaches_nothing(fotbcd: Path, tmp_path: Path, capsys: p
     assert "note  fotbcd: direction appeared (1 sample)" in said.err
     assert said.err.count("note") == 2
     assert "5 samples (5 train)" in said.out
+
+
+@pytest.mark.parametrize("plane", ["labelA", "labelB"])
+def test_labels_deeper_than_a_byte_are_refused_by_their_file(fotbcd: Path, plane: str) -> None:
+    (fotbcd / plane).mkdir(exist_ok=True)
+    Image.fromarray(np.full((96, 96), 300, np.uint16)).save(fotbcd / plane / "0.png")
+    with pytest.raises(DataError, match=rf"{plane}/0.png: found numbers from 300 to 300; wanted labels"):
+        pack(fotbcd)
+
+
+def test_labels_of_colours_are_refused_and_not_read_by_their_grey(fotbcd: Path) -> None:
+    (fotbcd / "labelB").mkdir(exist_ok=True)
+    Image.new("RGB", (96, 96), (200, 0, 0)).save(fotbcd / "labelB" / "0.png")
+    with pytest.raises(DataError, match=r"labelB/0.png: found colours \(RGB\); wanted labels"):
+        pack(fotbcd)
+
+
+@pytest.mark.parametrize("kind", ["deep", "palette", "grey in three bands", "one bit"])
+def test_labels_are_read_by_their_numbers_however_they_are_stored(tmp_path: Path, kind: str) -> None:
+    numbers = np.eye(8, dtype=np.uint8)
+    image = Image.fromarray(numbers)
+    if kind == "palette":
+        image = Image.fromarray(numbers, "P")
+        image.putpalette([0, 0, 0, 200, 30, 10])
+    if kind == "deep":
+        image = Image.fromarray(numbers.astype(np.uint16))
+    if kind == "grey in three bands":
+        image = image.convert("RGB")
+    if kind == "one bit":
+        image = Image.fromarray(numbers.astype(bool))
+    image.save(tmp_path / "label.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "label.png"), numbers)
