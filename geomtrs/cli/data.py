@@ -33,6 +33,7 @@ def info(
     import json as json_
 
     from geomtrs.data.mtrefseg21k import read_split, splits, statistics
+    from geomtrs.data.pairs import unread_labels
     from geomtrs.errors import DataError
 
     found = splits(folder)
@@ -43,10 +44,16 @@ def info(
     for split in found:
         facts = statistics(read_split(split, rule=rule))
         documents[split.name] = {"rule": rule, **facts.to_dict()}
-        if not json:
+        labelled = (split / "samples.jsonl").is_file()
+        if not json and (facts.pairs or not labelled):
             _print_split(split.name, facts)
-        if (split / "samples.jsonl").is_file():
+        if labelled:
             print(f"note  {split.name} is a labelled set: geomtrs data pack reads its samples.jsonl", file=sys.stderr)
+            for line in unread_labels(split):
+                print(f"note  {line}", file=sys.stderr)
+        elif facts.pairs and not (split / "masks").is_dir():
+            there = ", ".join(sorted(one.name for one in split.iterdir() if one.is_dir()))
+            print(f"note  {split}: found {there}; wanted masks, without which nothing is learned", file=sys.stderr)
     if json:
         print(json_.dumps(documents, ensure_ascii=False))
 
@@ -70,7 +77,7 @@ def pack(
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import Pack, read_folder, read_places, untaught, write_pack
+    from geomtrs.data.pairs import Pack, read_folder, read_places, unread_labels, untaught, write_pack
     from geomtrs.data.whole import whole_folder
     from geomtrs.errors import DataError
 
@@ -85,7 +92,8 @@ def pack(
     with whole_folder(out) as temporary:
         count = write_pack(temporary, iter(reading))
     samples = Pack(out).samples
-    for one in untaught(samples):
+    sets = (folder / name for name in dict.fromkeys(one.set for one in samples))
+    for one in (*(line for found in sets for line in unread_labels(found)), *untaught(samples)):
         print(f"note  {one}", file=sys.stderr)
     splits = ", ".join(f"{number} {split}" for split, number in Counter(one.split for one in samples).items())
     print(f"{out}: {count} samples ({splits}), {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from geomtrs.craft.perceive import things_by_name
 from geomtrs.craft.protocols import Pair
+from geomtrs.data.astray import astray
 from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
 from geomtrs.data.pictures import grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_CLASSES = 'what label values mean, such as {"1": "building"}'
 _IGNORED = 255  # whatever it is called
 _NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
 
@@ -54,8 +56,37 @@ def list_pairs(source: Path) -> list[Listed]:
     found = [one for folder in folders for one in _listed(folder) if one.path("A") and one.path("B")]
     if not found:
         there = "no pair in A and B" if source.is_dir() else "no such folder"
-        raise DataError(source, found=there, wanted="A and B with pictures of the same names", remedy="check the path")
+        raise DataError(
+            source, found=there, wanted=f"A and B with pictures of the same names ({' '.join(_SUFFIXES)})",
+            remedy="check the path, or rename the pictures",
+        )  # fmt: skip
     return found
+
+
+def unread(source: Path) -> list[str]:
+    """A line for what lies in a folder of pairs and is not read, though it may be meant to be."""
+    told: list[str] = []
+    pairs = list_pairs(source)
+    for folder in dict.fromkeys(one.folder for one in pairs):
+        mine = [one for one in pairs if one.folder == folder]
+        alone = [one.name for one in _listed(folder) if one.path("A") and not one.path("B")]
+        if alone and not (folder / "samples.jsonl").is_file():
+            told.append(f"{folder}: {len(alone)} pictures of A are left out: B has none called {alone[0]}")
+        told += astray(folder, [one.name for one in mine], _SUFFIXES)
+        classes = folder / "classes.json"
+        labelled = any(one.path("labelA") and one.path("labelB") for one in mine)
+        if labelled and not classes.is_file() and all(rule_of(folder.name, one.name) is None for one in mine):
+            told.append(str(DataError(classes, found="no such file", wanted=_CLASSES, remedy="write it")))
+    return told
+
+
+def first_labels(source: Path) -> tuple[tuple[str, str], LabelRule] | None:
+    """Those of both dates of the first pair that has them, and how they read; None where no pair has."""
+    for one in list_pairs(source):
+        files, rule = (one.path("labelA"), one.path("labelB")), _rule_for(one)
+        if files[0] and files[1] and rule:
+            return (str(files[0]), str(files[1])), rule
+    return None
 
 
 def read_pair(listed: Listed) -> Pair:
@@ -142,7 +173,7 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
     mask = planes.get("mask")
     still = np.zeros(shape, bool) if mask is None else mask == 0
     if "labelA" in planes and "labelB" in planes:
-        rule = rule_of(listed.folder.name, listed.name) or _rule_beside(listed.folder / "classes.json")
+        rule = _rule_for(listed)
         if rule is not None:
             return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
     if mask is None:
@@ -157,8 +188,9 @@ def read_classes(path: Path) -> LabelRule:
     try:
         return rule_of_classes(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error
+        raise DataError(path, found=str(error), wanted=_CLASSES, remedy="mend the file") from error
 
 
-def _rule_beside(path: Path) -> LabelRule | None:
-    return read_classes(path) if path.is_file() else None
+def _rule_for(listed: Listed) -> LabelRule | None:
+    classes = listed.folder / "classes.json"
+    return rule_of(listed.folder.name, listed.name) or (read_classes(classes) if classes.is_file() else None)

@@ -150,6 +150,15 @@ def list_tiles(sources: Sources, out: Path) -> list[Tile]:
     return found
 
 
+def first_labels(sources: Sources) -> tuple[tuple[str, str], LabelRule] | None:
+    """Those of both dates of the first pair that has them, and how they read; None where no pair has."""
+    for row in _rows(sources):
+        rule = _rule(sources, row)
+        if row.labels is not None and rule is not None:
+            return row.labels, rule
+    return None
+
+
 def _rows(sources: Sources) -> Iterator[_Row]:
     first = sources.paths[0]
     if len(sources.paths) == 2:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from geomtrs.data.astray import astray
 from geomtrs.data.labels import THINGS, mask_means, rule_of
 from geomtrs.data.pictures import grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
@@ -100,6 +101,11 @@ def read_folder(
         if sets is None or folder.name in sets:
             for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
                 yield facts, _read_planes(folder, str(facts["name"]))
+
+
+def unread_labels(folder: Path) -> list[str]:
+    """A line for whatever of a set's labels lies where nobody looks, as `astray`."""
+    return astray(folder, [str(facts["name"]) for facts in read_list(folder, val=())], (".png",))
 
 
 def read_list(folder: Path, *, val: Collection[str] | None = None) -> list[Facts]:
@@ -259,14 +265,22 @@ def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tupl
 
 def untaught(samples: Sequence[Sample]) -> list[str]:
     """A line for each set of which nothing can be learned, or in part, and for each direction that says nothing."""
-    every, silent = Counter(one.set for one in samples), Counter(one.set for one in samples if not tells(one))
+    every = Counter(one.set for one in samples)
+    silent = Counter((one.set, _why_silent(one)) for one in samples if not tells(one))
     ways = Counter((one.set, one.direction) for one in samples if one.direction not in (None, *_DIRECTIONS))
     return [
-        *(f"{name}: {count} of {every[name]} samples say nothing: geomtrs/data/labels.py has neither a rule for their "
-          "labels nor what their mask means, or they have none" for name, count in silent.items()),
+        *(f"{name}: {count} of {every[name]} samples say nothing: {why}" for (name, why), count in silent.items()),
         *(f"{name}: direction {way} ({count} sample{'s' if count > 1 else ''}) says nothing; known are "
           f"{', '.join(_DIRECTIONS)}" for (name, way), count in ways.items()),
     ]  # fmt: skip
+
+
+def _why_silent(sample: Sample) -> str:
+    wanted = ["labelA"] * (rule_of(sample.set, sample.name) is not None)
+    wanted += ["mask"] * (mask_means(sample.set, sample.name) is not None)
+    if wanted:
+        return f"they have no file in {' or '.join(wanted)}"
+    return "geomtrs/data/labels.py has neither a rule for their labels nor what their mask means"
 
 
 def tells(sample: Sample) -> bool:
