@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from geomtrs.data.pictures import grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_PLANES, _LABELS = ("A", "B", "mask", "labelA", "labelB"), {"labelA", "labelB"}
 _CLASSES = 'what label values mean, such as {"1": "building"}'
 _IGNORED = 255  # whatever it is called
 _NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
@@ -44,6 +46,24 @@ class Listed:
         """The file of A, B, mask, labelA or labelB."""
         paths = (self.folder / plane / f"{self.name}{suffix}" for suffix in _SUFFIXES)
         return next((path for path in paths if path.is_file()), None)
+
+    def files(self) -> dict[str, Path]:
+        """What is read of it, by plane; labels only with the classes that say what they mean."""
+        found = {plane: path for plane in _PLANES if (path := self.path(plane))}
+        classes = self.folder / "classes.json"
+        if rule_of(self.folder.name, self.name) is not None or not found.keys() >= _LABELS:
+            return found
+        if classes.is_file():
+            return found | {"classes": classes}
+        return {plane: path for plane, path in found.items() if plane not in _LABELS}
+
+    def changed(self, hashes: Mapping[str, str]) -> list[str]:
+        """Which of its masks and labels are others than those of these hashes."""
+        now = {plane: file_hash(path) for plane, path in self.files().items() if plane not in "AB"}
+        before = {plane: value for plane, value in hashes.items() if plane not in "AB"}
+        if before.keys() == now.keys() - {"classes"}:  # crafted before they were told
+            now.pop("classes", None)
+        return sorted(plane for plane in now.keys() | before.keys() if now.get(plane) != before.get(plane))
 
     def read(self) -> Pair:
         """As `read_pair`."""
@@ -83,21 +103,18 @@ def unread(source: Path) -> list[str]:
 def first_labels(source: Path) -> tuple[tuple[str, str], LabelRule] | None:
     """Those of both dates of the first pair that has them, and how they read; None where no pair has."""
     for one in list_pairs(source):
-        files, rule = (one.path("labelA"), one.path("labelB")), _rule_for(one)
-        if files[0] and files[1] and rule:
-            return (str(files[0]), str(files[1])), rule
+        files, rule = one.files(), _rule_for(one)
+        if rule is not None and files.keys() >= _LABELS:
+            return (str(files["labelA"]), str(files["labelB"])), rule
     return None
 
 
 def read_pair(listed: Listed) -> Pair:
     """Raises DataError where a file does not read or the planes are of several sizes."""
-    paths = {plane: path for plane in ("A", "B", "mask", "labelA", "labelB") if (path := listed.path(plane))}
+    paths = listed.files()
     pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
-    planes = {
-        plane: grey_of(path) if plane == "mask" else read_labels(path)
-        for plane, path in paths.items()
-        if plane not in pictures
-    }
+    planes = {plane: read_labels(paths[plane]) for plane in ("labelA", "labelB") if plane in paths}
+    planes |= {"mask": grey_of(paths["mask"])} if "mask" in paths else {}
     shape = pictures["A"].shape[:2]
     for plane, array in (pictures | planes).items():
         if array.shape[:2] != shape:
@@ -119,8 +136,9 @@ def read_pair(listed: Listed) -> Pair:
 
 
 def file_hash(path: Path) -> str:
-    """Of its bytes."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    """Of its bytes, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
@@ -172,10 +190,8 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
     """What is known of the pair; None where nothing is."""
     mask = planes.get("mask")
     still = np.zeros(shape, bool) if mask is None else mask == 0
-    if "labelA" in planes and "labelB" in planes:
-        rule = _rule_for(listed)
-        if rule is not None:
-            return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
+    if planes.keys() >= _LABELS and (rule := _rule_for(listed)) is not None:
+        return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
     if mask is None:
         return None
     means = mask_means(listed.folder.name, listed.name) or str(listed.facts.get("change_class", "")).lower()

@@ -6,6 +6,7 @@ object a line (name, scene, gsd_m, split, direction, change_class, …).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from geomtrs.data.astray import astray
 from geomtrs.data.labels import THINGS, mask_means, rule_of
-from geomtrs.data.pictures import grey_of, read_labels, read_picture
+from geomtrs.data.pictures import content_of, grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _READERS = {"A": read_picture, "B": read_picture, "mask": grey_of, "labelA": read_labels, "labelB": read_labels}
@@ -47,6 +48,7 @@ class Sample:
     offsets: tuple[int, int, int, int, int]  # of PLANES
     absent: tuple[str, ...] = ()  # things that are nowhere at either date, whatever its labels leave open
     unchanged: tuple[str, ...] = ()  # things that came and went nowhere
+    digest: str = ""  # of its planes, so that index.json is another where a mask is; packs of before have none
 
     @property
     def alone(self) -> bool:
@@ -97,10 +99,31 @@ def read_folder(
 
     Raises DataError with the line or the file that cannot be read.
     """
-    for folder in sorted(p for p in root.iterdir() if (p / "samples.jsonl").exists()):
-        if sets is None or folder.name in sets:
-            for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
-                yield facts, _read_planes(folder, str(facts["name"]))
+    for folder in _sets(root, sets):
+        for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
+            yield facts, _read_planes(folder, str(facts["name"]))
+
+
+def folder_content(root: Path, sets: Sequence[str] | None = None) -> str:
+    """What `read_folder` would read, as `content_of`; lists count as masks do."""
+    pictures, masks = list[Path](), list[Path]()
+    for folder in _sets(root, sets):
+        masks.append(folder / "samples.jsonl")
+        for facts in read_list(folder, val=()):
+            for plane in PLANES:
+                path = _file(folder, plane, str(facts["name"]))
+                if path.is_file():
+                    (pictures if plane in "AB" else masks).append(path)
+    return content_of(pictures, masks)
+
+
+def _file(folder: Path, plane: str, name: str) -> Path:
+    return folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
+
+
+def _sets(root: Path, sets: Sequence[str] | None) -> list[Path]:
+    named = (folder for folder in sorted(root.iterdir()) if sets is None or folder.name in sets)
+    return [folder for folder in named if (folder / "samples.jsonl").exists()]
 
 
 def unread_labels(folder: Path) -> list[str]:
@@ -177,7 +200,7 @@ def _read_planes(folder: Path, name: str) -> Planes:
     """The planes that a sample has; raises DataError for one that is read under another suffix alone, or not at all."""
     planes = {}
     for plane, read in _READERS.items():
-        path = folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
+        path = _file(folder, plane, name)
         others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
         other = next((one for one in others if one.exists()), None)
         if other is not None and not path.exists():
@@ -233,18 +256,20 @@ def _packed(pixels: BinaryIO, facts: Facts, planes: Planes) -> Sample:
                 f"{facts['set']}/{facts['name']}", found=f"{plane} of {values.shape[1]} × {values.shape[0]} pixels",
                 wanted=f"{width} × {height}, as A", remedy="bring its pictures and labels to one size",
             )  # fmt: skip
-    offsets = []
+    offsets, digest = [], hashlib.blake2b(digest_size=8)
     for plane in PLANES:
         offsets.append(pixels.tell() if plane in planes else -1)
         if plane in planes:
-            pixels.write(np.ascontiguousarray(planes[plane]).tobytes())
+            content = np.ascontiguousarray(planes[plane]).tobytes()
+            pixels.write(content)
+            digest.update(content)
     gsd, direction = facts.get("gsd_m"), facts.get("direction")
     return Sample(
         set=str(facts["set"]), name=str(facts["name"]), scene=str(facts["scene"]), split=str(facts["split"]),
         height=height, width=width, gsd_m=float(str(gsd)) if gsd else None,
         direction=str(direction) if direction else None,
         offsets=(offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]),
-        absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"),
+        absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"), digest=digest.hexdigest(),
     )  # fmt: skip
 
 

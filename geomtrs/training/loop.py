@@ -289,7 +289,7 @@ def refuse_other_settings(
             path,
             found=f"a stage of other settings ({'; '.join(other[:3])})",
             wanted="the same, to go on with it",
-            remedy="choose another --out, or put the config back",
+            remedy="choose another --out, or put config and data back",
         )
 
 

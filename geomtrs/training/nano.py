@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from geomtrs.data.composite import log_uniform
 from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
-from geomtrs.data.pairs import Facts, Pack, Planes, read_folder, read_places, tells, write_pack
+from geomtrs.data.pairs import Facts, Pack, Planes, folder_content, read_folder, read_places, tells, write_pack
 from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
@@ -123,9 +123,12 @@ def packed(config: StageConfig) -> Path:
         _refuse_other_samples(config, data)
         return data
     made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
+    if data.is_dir():
+        of["files"] = folder_content(data, config.sets or None)
     if (pack / "index.json").is_file():
         now = json.loads(json.dumps(of))  # lists where the config has tuples
-        refuse_other_settings(pack, json.loads(made.read_text(encoding="utf-8")) if made.is_file() else now, now, ())
+        before = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}
+        refuse_other_settings(pack, {**now, **before}, now, ())  # packs of before tell no files
         return pack
     if not data.is_dir():
         raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import geomtrs.cli.app as cli
 from geomtrs.cli.train import _line
@@ -117,6 +118,36 @@ def test_a_stage_goes_on_when_its_pack_and_its_start_were_moved(data: Path, tmp_
     there = str(shutil.move(begun.data, tmp_path / "elsewhere"))
     copy = str(shutil.copytree(WEIGHTS, tmp_path / "start"))
     assert nano.stage2(replace(begun, data=there, start=copy)).is_dir()
+
+
+@pytest.mark.parametrize("plane", ["mask", "labelA"])
+def test_masks_drawn_anew_in_place_are_not_learned_from_by_an_old_pack(data: Path, tmp_path: Path, plane: str) -> None:
+    begun = config(data, tmp_path / "out")
+    nano.packed(begun)
+    file = next((data / "fotbcd" / plane).iterdir())
+    file.touch()
+    nano.packed(begun)
+    Image.new("L", (256, 256), 1).save(file)
+    with pytest.raises(JobError, match=r"files: '16 files, \w+', not '16 files"):
+        nano.packed(begun)
+
+
+def test_a_pack_of_masks_drawn_anew_is_not_gone_on_with(data: Path, tmp_path: Path) -> None:
+    begun = config(nano.packed(config(data, tmp_path / "one")), tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS))
+    nano.stage2(begun)
+    Image.new("L", (256, 256), 255).save(next((data / "fotbcd" / "mask").iterdir()))
+    other = str(nano.packed(config(data, tmp_path / "two")))
+    with pytest.raises(JobError, match=r"data: '3 samples, \w+', not '3 samples"):
+        nano.stage2(replace(begun, data=other))
+
+
+def test_a_pack_from_before_files_were_told_is_gone_on_with(data: Path, tmp_path: Path) -> None:
+    begun = config(data, tmp_path / "out")
+    made = nano.packed(begun) / "made_of.json"
+    told = json.loads(made.read_text(encoding="utf-8"))
+    del told["files"]
+    made.write_text(json.dumps(told), encoding="utf-8")
+    assert nano.packed(begun) == made.parent
 
 
 def test_a_mistake_in_the_data_leaves_nothing_behind_that_spoils_the_next_run(data: Path, tmp_path: Path) -> None:
