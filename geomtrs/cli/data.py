@@ -120,11 +120,19 @@ def torchgeo(
 
     [bold]geomtrs data torchgeo OSCD OSCD/ --published --split train -o stage1/oscd[/bold]
     """
+    from rich.console import Console
+    from rich.progress import track
+
+    from geomtrs.data.pairs import torn_scenes
     from geomtrs.data.torchgeo import read_pairs, write_published, write_set
 
-    pairs = read_pairs(name, root, split=split)
+    console, silent = Console(stderr=True), not sys.stderr.isatty()
+    found = read_pairs(name, root, split=split)
+    pairs = iter(track(found, "writing pairs", total=None, console=console, disable=silent))
     count = write_published(out, pairs) if published else write_set(out, pairs)
     print(f"{out}: {count} pairs")
+    for one in () if published else torn_scenes(out):
+        print(f"note  {one}", file=sys.stderr)
 
 
 def _print_split(name: str, facts: Statistics) -> None:

@@ -284,8 +284,24 @@ def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tupl
     if of_scene >= {"train", "val"}:
         raise DataError(
             file, found=f"scene {sample.scene} in train and val", wanted="each scene in one of them",
-            remedy="mend the splits, or say with --val which scenes are tested on",
+            remedy=f"mend the splits, or say which scenes are tested on: {_val_file(sample.set, sample.scene)}",
         )  # fmt: skip
+
+
+def torn_scenes(folder: Path) -> list[str]:
+    """A line where scenes of a set are both learned from and tested on, as its list says: no pack takes them so."""
+    splits: dict[str, set[str]] = {}
+    for facts in read_list(folder):
+        splits.setdefault(str(facts["scene"]), set()).add(str(facts["split"]))
+    torn = [scene for scene, found in splits.items() if found >= {"train", "val"}]
+    if not torn:
+        return []
+    which = f"{len(torn)} of {len(splits)} scenes are in train and val ({', '.join(torn)})"
+    return [f"{folder}: {which}; say which are tested on: {_val_file(folder.name, torn[0])}"]
+
+
+def _val_file(set_name: str, scene: str) -> str:
+    return f"geomtrs data pack --val FILE, or val of a config, with {json.dumps({set_name: [scene]})} in the file"
 
 
 def untaught(samples: Sequence[Sample]) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from geomtrs.cli.app import main
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_places, torn_scenes, write_pack
 from geomtrs.data.pictures import read_labels
 from geomtrs.errors import DataError
 from tests.geomtrs.test_learning import write_set
@@ -156,8 +156,21 @@ def test_a_name_that_stands_twice_in_a_set_is_refused(fotbcd: Path) -> None:
 
 def test_a_scene_to_learn_from_and_to_be_tested_on_is_refused(fotbcd: Path) -> None:
     listed(fotbcd, LINE | {"split": "val"}, LINE | {"name": "1"})
-    with pytest.raises(DataError, match=r"fotbcd/1: found scene s0 in train and val"):
+    with pytest.raises(DataError, match=r'fotbcd/1: found scene s0 in train and val.*with {"fotbcd": \["s0"\]} in'):
         pack(fotbcd)
+
+
+def test_the_remedy_for_a_torn_scene_makes_it_whole(fotbcd: Path, tmp_path: Path) -> None:
+    listed(fotbcd, LINE | {"split": "val"}, LINE | {"name": "1"})
+    (told,) = torn_scenes(fotbcd)
+    assert "1 of 1 scenes are in train and val (s0)" in told
+    (tmp_path / "val.json").write_text(told[told.index("{") : told.index("}") + 1], encoding="utf-8")
+    samples = read_folder(fotbcd.parent, val=read_places(tmp_path / "val.json"))
+    assert write_pack(tmp_path / "pack", samples) == 2
+
+
+def test_a_set_without_torn_scenes_is_told_nothing_of(fotbcd: Path) -> None:
+    assert torn_scenes(fotbcd) == []
 
 
 def test_a_scene_may_be_learned_from_and_be_in_another_set_for_validation(fotbcd: Path) -> None:
