@@ -77,15 +77,10 @@ def pack(
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import Pack, read_folder, read_places, unread_labels, untaught, write_pack
+    from geomtrs.data.pairs import Pack, count_folder, read_folder, read_places, unread_labels, untaught, write_pack
     from geomtrs.data.whole import whole_folder
-    from geomtrs.errors import DataError
 
-    lines = (line for path in folder.glob("*/samples.jsonl") for line in path.read_bytes().split(b"\n"))
-    total = sum(bool(line.strip()) for line in lines)
-    if not total:
-        there = "no sample" if folder.is_dir() else "no such folder"
-        raise DataError(folder, found=there, wanted="sets with a samples.jsonl each", remedy="name another folder")
+    total = count_folder(folder)
     places = None if val is None else read_places(val)
     console, silent = Console(stderr=True), not sys.stderr.isatty()
     reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)

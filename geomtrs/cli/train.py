@@ -105,7 +105,7 @@ def _refuse_under_a_file(out: Path) -> None:
 def _line(facts: dict[str, float]) -> None:
     share = facts["share"]
     left = f" · {facts['s'] * (1 / share - 1) / 60:.0f} min left" if share else ""
-    part = next((name for name in ("words", "calibration") if name in facts), None)
+    part = next((name for name in ("packed", "words", "calibration") if name in facts), None)
     if part is not None:
         print(f"{part} {facts[part]:.0f} of {facts['of']:.0f}{left}", file=sys.stderr)
         return

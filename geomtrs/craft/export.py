@@ -101,6 +101,9 @@ def export(
         quiet = ledger.quiet()
     reviewed = review(folder, kept, refused, audited_only=audited_only)
     triplets = reviewed.triplets
+    if not triplets and audited_only:
+        remedy = "geomtrs audit DIR, or leave --audited-only out"
+        raise DataError(folder, found="no triplet that a person accepted", wanted="one at least", remedy=remedy)
     if not triplets:
         raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
     spoken = {one.pair for one in triplets}

@@ -104,6 +104,27 @@ def read_folder(
             yield facts, _read_planes(folder, str(facts["name"]))
 
 
+def count_folder(root: Path, sets: Sequence[str] | None = None) -> int:
+    """How many samples `read_folder` would give.
+
+    Raises DataError where there is none, where one of `sets` is not there, and where a list does not read.
+    """
+    folders = _sets(root, sets) if root.is_dir() else []
+    if missing := sorted({*(sets or ())} - {folder.name for folder in folders}):
+        raise DataError(
+            root, found=f"no {', '.join(missing)}", wanted="a folder with a samples.jsonl for each of sets",
+            remedy="check data and sets in the config",
+        )  # fmt: skip
+    count = sum(len(read_list(folder, val=())) for folder in folders)
+    if not count:
+        one, found = (root / "samples.jsonl").is_file(), "no sample" if root.is_dir() else "no such folder"
+        raise DataError(
+            root, found="a single set" if one else found, wanted="a folder of sets with a samples.jsonl each",
+            remedy="name the folder around it" if one else "name another folder",
+        )  # fmt: skip
+    return count
+
+
 def folder_content(root: Path, sets: Sequence[str] | None = None) -> str:
     """What `read_folder` would read, as `content_of`; lists count as masks do."""
     pictures, masks = list[Path](), list[Path]()

@@ -649,3 +649,9 @@ def test_labels_whose_meaning_comes_later_are_not_passed_over_k2(pairs: Path, tm
     (pairs / "classes.json").write_text(classes, encoding="utf-8")
     with pytest.raises(JobError, match="another classes, labelA, labelB"):
         craft(pairs, tmp_path / "out", LABELS)
+
+
+def test_a_set_that_nobody_has_audited_says_so_where_only_audited_ones_are_wanted(pairs: Path, tmp_path: Path) -> None:
+    craft(pairs, tmp_path / "out", LABELS)
+    with pytest.raises(DataError, match="found no triplet that a person accepted; .*geomtrs audit DIR"):
+        export(tmp_path / "out", tmp_path / "mine", "mtrefseg21k", audited_only=True)

@@ -17,7 +17,7 @@ import torch
 
 import geomtrs
 from geomtrs.cli import main
-from geomtrs.errors import JobError, QueryError
+from geomtrs.errors import DataError, JobError, QueryError
 from geomtrs.models import catalog
 from geomtrs.models.mtrefseg import NanoParams, build_nano
 from geomtrs.nn.efficientnet import EfficientNetLite0
@@ -215,7 +215,7 @@ def test_a_killed_process_goes_on_to_the_same_loss_curve(data: Path, tmp_path: P
 def test_an_empty_split_and_data_that_are_not_there_are_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no folder"):
         nano.stage1(config(tmp_path / "nowhere", tmp_path / "out"))
-    with pytest.raises(JobError, match=r"samples\.jsonl"):
+    with pytest.raises(DataError, match=r"samples\.jsonl"):
         nano.stage1(config(tmp_path, tmp_path / "out"))
     lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
     (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"'), encoding="utf-8")
