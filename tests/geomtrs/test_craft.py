@@ -653,5 +653,5 @@ def test_labels_whose_meaning_comes_later_are_not_passed_over_k2(pairs: Path, tm
 
 def test_a_set_that_nobody_has_audited_says_so_where_only_audited_ones_are_wanted(pairs: Path, tmp_path: Path) -> None:
     craft(pairs, tmp_path / "out", LABELS)
-    with pytest.raises(DataError, match="found no triplet that a person accepted; .*geomtrs audit DIR"):
+    with pytest.raises(DataError, match=r"found no triplet that a person accepted; .*geomtrs audit DIR"):
         export(tmp_path / "out", tmp_path / "mine", "mtrefseg21k", audited_only=True)
