@@ -113,8 +113,8 @@ def read_pair(listed: Listed) -> Pair:
     """Raises DataError where a file does not read or the planes are of several sizes."""
     paths = listed.files()
     pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
-    planes = {plane: read_labels(paths[plane]) for plane in ("labelA", "labelB") if plane in paths}
-    planes |= {"mask": grey_of(paths["mask"])} if "mask" in paths else {}
+    readers = {"mask": grey_of, "labelA": read_labels, "labelB": read_labels}
+    planes = {plane: read(paths[plane]) for plane, read in readers.items() if plane in paths}
     shape = pictures["A"].shape[:2]
     for plane, array in (pictures | planes).items():
         if array.shape[:2] != shape:

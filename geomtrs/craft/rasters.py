@@ -151,6 +151,8 @@ def list_tiles(sources: Sources, out: Path) -> list[Tile]:
     found: list[Tile] = []
     for row in _rows(sources):
         rule = _rule(sources, row)
+        for path in row.labels or ():
+            _refuse_no_labels(path)
         content = "" if row.labels is None else _content((*row.labels, str(_classes(sources, row))))
         found += _cut(row, rule, content, sources.tile_px, out.resolve() / "tiles")
     if not found:
@@ -188,7 +190,8 @@ def _table(path: Path) -> Iterator[_Row]:
     try:
         frame = pd.read_csv(path, dtype=str) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise DataError(path, found=str(error), wanted="a CSV or Parquet", remedy="check the path") from error
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise DataError(path, found=found, wanted="a CSV or Parquet", remedy="check the path") from error
     told = [{str(k): str(v) for k, v in row.items() if not pd.isna(v) and str(v)} for row in frame.to_dict("records")]
     for number, row in enumerate(told, 1):
         if not {"before", "after"} <= row.keys() or ("before_labels" in row) != ("after_labels" in row):
@@ -255,8 +258,6 @@ def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_
     found = np.full(geobox.shape, np.nan)
     try:
         with open_quietly(path) as dataset:
-            if dataset.count != 1:
-                raise _no_labels(path, f"{dataset.count} bands")
             outside = np.iinfo(np.int8).min if dataset.dtypes[0] == "int8" else NO_LABEL  # neither is a label
             nodata = outside if dataset.nodata is None else dataset.nodata
             if geobox.crs is None:
@@ -267,13 +268,19 @@ def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_
                     dst_transform=geobox.affine, dst_crs=str(geobox.crs), resampling=Resampling.nearest,
                 )  # fmt: skip
     except (RasterioError, OSError) as error:
-        raise _no_labels(path, str(error)) from error
+        raise unreadable(path, error) from error
     known = seen & (found != nodata) & (found >= 0) & (found < NO_LABEL)
     return np.where(known, found, NO_LABEL).astype(np.uint8)
 
 
-def _no_labels(path: str, found: str) -> SourceError:
-    return SourceError(path, found=found, wanted="labels of one band", remedy="replace the file")
+def _refuse_no_labels(path: str) -> None:
+    try:
+        with open_quietly(path) as dataset:
+            bands = dataset.count
+    except (RasterioError, OSError) as error:
+        raise unreadable(path, error) from error
+    if bands != 1:
+        raise SourceError(path, found=f"{bands} bands", wanted="labels of one band", remedy="replace the file")
 
 
 def _digest(content: str | bytes) -> str:

@@ -91,8 +91,8 @@ def craft(
     """
     sources = source if isinstance(source, Sources) else Sources((source,))
     asked = {**sources.to_dict(), "seed": seed, **parts.names()}
+    pairs = _list(sources, out)[:limit]  # rather now than in a folder that another source would be refused for
     with only_one(hidden(out) / "lock"), _open(out, asked) as ledger:
-        pairs = _list(sources, out)[:limit]
         ledger.list_pairs(one.id for one in pairs)
         done = {name for name, status in ledger.statuses().items() if status == "done"}
         todo = [one for one in pairs if one.id not in done]

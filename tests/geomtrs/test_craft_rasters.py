@@ -246,3 +246,10 @@ def test_label_rasters_that_were_changed_since_are_not_gone_on_with_k2(scene: Pa
         file.write(np.zeros((1, file.height, file.width), np.uint8))
     with pytest.raises(JobError, match=r"site/00000_00000 crafted with another labels"):
         craft(sources(scene), tmp_path / "out", LABELS)
+
+
+def test_a_source_that_cannot_be_read_leaves_no_set_that_refuses_the_right_one(scene: Path, tmp_path: Path) -> None:
+    (scene / "labels_2021.tif").rename(scene / "labels.tif")
+    with pytest.raises(SourceError, match=r"labels_2021\.tif: found no such file"):
+        craft(sources(scene), tmp_path / "out", LABELS)
+    assert not (tmp_path / "out").exists()
