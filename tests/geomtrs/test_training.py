@@ -261,16 +261,18 @@ def test_a_pack_of_other_sets_is_not_learned_from(data: Path, tmp_path: Path) ->
         nano.packed(config(data, tmp_path / "out", steps=1, drawn=3))
 
 
-def test_the_command_trains_and_says_where_it_left_the_weights(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_trains_and_says_where_it_left_the_weights_and_where_it_goes_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "run.toml"
     path.write_text(
         'model = "nano"\ndata = "x"\nout = "y"\nsteps = 2\nbatch = 2\nworkers = 0\ndrawn = 0\n', encoding="utf-8"
     )
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", "stage1", str(path), "--data", str(data), "-o", str(tmp_path / "out")])
-    assert stopped.value.code == 0
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", "stage1", str(path), "--data", str(data), "-o", str(tmp_path / "out")])
+        assert stopped.value.code == 0
     told = capsys.readouterr()
     assert "stage1.pt" in told.out
-    assert "loss" in told.err
+    assert "step 1 · 50%" in told.err
+    assert caplog.text.count("stage1.pt: continued at") == 1
