@@ -92,7 +92,7 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
     if config.start is None:
         raise JobError("start", found="nothing", wanted=START_2, remedy="name it in the config")
     start, folder = Path(config.start), Path(config.out) / "nano"
-    if not start.is_dir():
+    if not (start / "config.json").is_file():
         read_state(start, START_2)  # rather now than after the packing
     pack = packed(config, told)
     torch.manual_seed(config.seed)

@@ -160,6 +160,11 @@ def _begin(config: StageConfig, *, keep_fusion: bool) -> tuple[MTRefSeg, BasePar
             "start", found="nothing", wanted="a folder of the published size", remedy="make it by geomtrs model start"
         )
     start = Path(config.start)
+    if not (start / "config.json").is_file():
+        raise JobError(
+            start, found="no config.json", wanted="a folder of the published size",
+            remedy="make it by geomtrs model start, or check start in the config",
+        )  # fmt: skip
     stored = read_config(start, FAMILY, (WEIGHTS, "tokenizer.json"))
     network, params = network_of(start, stored).float(), params_from(stored["params"])
     if params.fusion != config.fusion and not keep_fusion:

@@ -249,6 +249,11 @@ def test_a_batch_costs_what_its_sequences_cost_in_one_go_and_asks_what_inference
     assert found["language"].item() == pytest.approx(sum(costs).item() / 2, rel=1e-5)  # type: ignore[union-attr]
 
 
+def test_a_start_that_is_no_folder_of_weights_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"nowhere: found no config\.json; .*geomtrs model start"):
+        published.stage1(config(tmp_path / "nowhere", data, tmp_path / "out"))
+
+
 def test_masks_drawn_anew_in_place_are_not_gone_on_with(start: Path, data: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(data, tmp_path / "split"))
     begun = config(start, copy, tmp_path / "out", steps=1)

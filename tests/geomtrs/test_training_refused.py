@@ -181,7 +181,9 @@ def test_a_mistake_in_the_data_leaves_nothing_behind_that_spoils_the_next_run(da
 
 
 @pytest.mark.parametrize("stage", [nano.stage1, nano.stage2])
-@pytest.mark.parametrize(("start", "said"), [("nope", "no such file"), ("junk.pt", "no weights that read")])
+@pytest.mark.parametrize(
+    ("start", "said"), [("nope", "no such file"), ("junk.pt", "no weights that read"), ("sets", "a folder")]
+)
 def test_a_start_that_is_not_there_or_does_not_read_is_named_before_anything_is_packed(
     data: Path, tmp_path: Path, stage: Callable[[StageConfig], Path], start: str, said: str
 ) -> None:
