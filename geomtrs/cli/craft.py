@@ -16,6 +16,7 @@ from geomtrs.errors import QueryError
 
 if TYPE_CHECKING:
     from geomtrs.craft.protocols import Judge, Perceiver, Phraser, Segmenter, Speaker, Verifier
+    from geomtrs.craft.rasters import Sources
     from geomtrs.craft.run import Parts
 
 app = typer.Typer(help="A training set of one's own: pairs in, sentences with masks out.", no_args_is_help=True)
@@ -70,8 +71,7 @@ def run(
     """
     from geomtrs.craft.calls import Budget
     from geomtrs.craft.nothing import why_nothing
-    from geomtrs.craft.pairs import unread
-    from geomtrs.craft.rasters import Sources, is_raster_source
+    from geomtrs.craft.rasters import Sources
     from geomtrs.craft.run import craft
 
     if max_cost is not None and not price_in + price_out:
@@ -83,8 +83,8 @@ def run(
     cuts = _segmenter(segmenter or ("nano" if query or "perceive" in does else "labels"), weights, device)
     parts = _parts(speaker, does, query or [], cuts, _verifier(second_look, cuts, device), per_pair, rounds)
     by_labels = not query and "perceive" not in does
-    for line in unread(sources.paths[0]) if by_labels and not is_raster_source(sources) else ():
-        print(f"note  {line}", file=sys.stderr)
+    if by_labels:
+        _note_unread(sources)
 
     def progress(over: int, of: int, last: str) -> None:
         if not quiet:
@@ -161,6 +161,14 @@ def take(
 
     counts = take_in(folder, file, auditor=auditor)
     print(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+
+
+def _note_unread(sources: Sources) -> None:
+    from geomtrs.craft.pairs import unread
+    from geomtrs.craft.rasters import is_raster_source
+
+    for line in () if is_raster_source(sources) else unread(sources.paths[0]):
+        print(f"note  {line}", file=sys.stderr)
 
 
 def _parts(
