@@ -189,6 +189,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
         _refuse_other(repeats, state)
         called = names(spec.queries, scene.dates, scene.pairs)
         work = plan_scene(spec, scene, asked.model.tile_spec, state.token(scene.stack.to_dict()))
+        settings = replace(_settings(state), gpus=several_gpus(spec.run.device, asked.device))
         begin(folder, state, called.targets(folder, spec.formats), overwrite=start.overwrite, fresh=start.fresh)
         if not spec.keep_features:
             forget(folder)  # of the run whose outputs are replaced
@@ -199,7 +200,6 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
                 model_of(state, asked.recipe(spec, scene), scene, work),
                 source_of(spec.features, scene),
             )
-            settings = replace(_settings(state), gpus=several_gpus(spec.run.device, asked.device))
             report = answer_blocks(
                 work, source, model, store, settings=settings, on_event=on_event, client=start.client
             )

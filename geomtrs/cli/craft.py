@@ -16,6 +16,7 @@ from geomtrs.errors import QueryError
 
 if TYPE_CHECKING:
     from geomtrs.craft.protocols import Judge, Perceiver, Phraser, Segmenter, Speaker, Verifier
+    from geomtrs.craft.rasters import Sources
     from geomtrs.craft.run import Parts
 
 app = typer.Typer(help="A training set of one's own: pairs in, sentences with masks out.", no_args_is_help=True)
@@ -69,6 +70,7 @@ def run(
     [bold]geomtrs craft run pairs/ -o crafted/ --chat http://127.0.0.1:11434/v1 --chat-model qwen2.5vl[/bold]
     """
     from geomtrs.craft.calls import Budget
+    from geomtrs.craft.nothing import why_nothing
     from geomtrs.craft.rasters import Sources
     from geomtrs.craft.run import craft
 
@@ -80,6 +82,9 @@ def run(
     does = frozenset(one.strip() for one in chat_does.split(",")) if speaker is not None else frozenset()
     cuts = _segmenter(segmenter or ("nano" if query or "perceive" in does else "labels"), weights, device)
     parts = _parts(speaker, does, query or [], cuts, _verifier(second_look, cuts, device), per_pair, rounds)
+    by_labels = not query and "perceive" not in does
+    if by_labels:
+        _note_unread(sources)
 
     def progress(over: int, of: int, last: str) -> None:
         if not quiet:
@@ -90,6 +95,8 @@ def run(
         budget=Budget(max_calls, max_cost, price_in, price_out),
     )  # fmt: skip
     _tell(out, counts)
+    if by_labels and counts["pairs"].get("done") and not counts["findings"]:
+        print(f"note  nothing was found: {why_nothing(sources)}", file=sys.stderr)
     if counts["stopped"]:
         print(f"stopped: {counts['stopped']}", file=sys.stderr)
     return 3 if counts["failed"] or counts["stopped"] else 0
@@ -154,6 +161,14 @@ def take(
 
     counts = take_in(folder, file, auditor=auditor)
     print(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+
+
+def _note_unread(sources: Sources) -> None:
+    from geomtrs.craft.pairs import unread
+    from geomtrs.craft.rasters import is_raster_source
+
+    for line in () if is_raster_source(sources) else unread(sources.paths[0]):
+        print(f"note  {line}", file=sys.stderr)
 
 
 def _parts(
@@ -249,6 +264,6 @@ def _tell(folder: Path, counts: Mapping[str, Any]) -> None:
     if counts["calls"]["unanswered"]:
         print(f"  {'':13} {counts['calls']['unanswered']:,} more sent whose answer is not here: under way, or cut off")
     for pair, reason in list(counts["failed"].items())[:SHOWN]:
-        print(f"    {pair}: {reason}")
+        print(f"    {reason}" if reason.startswith(f"{pair}: ") else f"    {pair}: {reason}")
     if len(counts["failed"]) > SHOWN:
         print(f"    and {len(counts['failed']) - SHOWN} more; --json of craft status has them all")

@@ -33,6 +33,7 @@ def info(
     import json as json_
 
     from geomtrs.data.mtrefseg21k import read_split, splits, statistics
+    from geomtrs.data.pairs import unread_labels
     from geomtrs.errors import DataError
 
     found = splits(folder)
@@ -43,10 +44,16 @@ def info(
     for split in found:
         facts = statistics(read_split(split, rule=rule))
         documents[split.name] = {"rule": rule, **facts.to_dict()}
-        if not json:
+        labelled = (split / "samples.jsonl").is_file()
+        if not json and (facts.pairs or not labelled):
             _print_split(split.name, facts)
-        if (split / "samples.jsonl").is_file():
+        if labelled:
             print(f"note  {split.name} is a labelled set: geomtrs data pack reads its samples.jsonl", file=sys.stderr)
+            for line in unread_labels(split):
+                print(f"note  {line}", file=sys.stderr)
+        elif facts.pairs and not (split / "masks").is_dir():
+            there = ", ".join(sorted(one.name for one in split.iterdir() if one.is_dir()))
+            print(f"note  {split}: found {there}; wanted masks, without which nothing is learned", file=sys.stderr)
     if json:
         print(json_.dumps(documents, ensure_ascii=False))
 
@@ -70,22 +77,18 @@ def pack(
     from rich.console import Console
     from rich.progress import track
 
-    from geomtrs.data.pairs import Pack, read_folder, read_places, untaught, write_pack
+    from geomtrs.data.pairs import Pack, count_folder, read_folder, read_places, unread_labels, untaught, write_pack
     from geomtrs.data.whole import whole_folder
-    from geomtrs.errors import DataError
 
-    lines = (line for path in folder.glob("*/samples.jsonl") for line in path.read_bytes().split(b"\n"))
-    total = sum(bool(line.strip()) for line in lines)
-    if not total:
-        there = "no sample" if folder.is_dir() else "no such folder"
-        raise DataError(folder, found=there, wanted="sets with a samples.jsonl each", remedy="name another folder")
+    total = count_folder(folder)
     places = None if val is None else read_places(val)
     console, silent = Console(stderr=True), not sys.stderr.isatty()
     reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)
     with whole_folder(out) as temporary:
         count = write_pack(temporary, iter(reading))
     samples = Pack(out).samples
-    for one in untaught(samples):
+    sets = (folder / name for name in dict.fromkeys(one.set for one in samples))
+    for one in (*(line for found in sets for line in unread_labels(found)), *untaught(samples)):
         print(f"note  {one}", file=sys.stderr)
     splits = ", ".join(f"{number} {split}" for split, number in Counter(one.split for one in samples).items())
     print(f"{out}: {count} samples ({splits}), {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")
@@ -112,11 +115,19 @@ def torchgeo(
 
     [bold]geomtrs data torchgeo OSCD OSCD/ --published --split train -o stage1/oscd[/bold]
     """
+    from rich.console import Console
+    from rich.progress import track
+
+    from geomtrs.data.pairs import torn_scenes
     from geomtrs.data.torchgeo import read_pairs, write_published, write_set
 
-    pairs = read_pairs(name, root, split=split)
+    console, silent = Console(stderr=True), not sys.stderr.isatty()
+    found = read_pairs(name, root, split=split)
+    pairs = iter(track(found, "writing pairs", total=None, console=console, disable=silent))
     count = write_published(out, pairs) if published else write_set(out, pairs)
     print(f"{out}: {count} pairs")
+    for one in () if published else torn_scenes(out):
+        print(f"note  {one}", file=sys.stderr)
 
 
 def _print_split(name: str, facts: Statistics) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,8 @@ def second(
 def _run(stage: int, config: Path, told: Mapping[str, object], *, quiet: bool) -> None:
     from geomtrs.training.config import read_config
 
+    # What is passed over, and where a run goes on, is said nowhere else.
+    logging.getLogger("geomtrs.training").setLevel(logging.WARNING if quiet else logging.INFO)
     settings = read_config(config, **told)
     _refuse_under_a_file(Path(settings.out))
     family = importlib.import_module("geomtrs.training." + ("nano" if settings.model == "nano" else "published"))
@@ -105,7 +108,7 @@ def _refuse_under_a_file(out: Path) -> None:
 def _line(facts: dict[str, float]) -> None:
     share = facts["share"]
     left = f" · {facts['s'] * (1 / share - 1) / 60:.0f} min left" if share else ""
-    part = next((name for name in ("words", "calibration") if name in facts), None)
+    part = next((name for name in ("packed", "words", "calibration") if name in facts), None)
     if part is not None:
         print(f"{part} {facts[part]:.0f} of {facts['of']:.0f}{left}", file=sys.stderr)
         return

@@ -102,7 +102,7 @@ def export(
     reviewed = review(folder, kept, refused, audited_only=audited_only)
     triplets = reviewed.triplets
     if not triplets:
-        raise DataError(folder, found="no triplet that was kept", wanted="one at least", remedy="see craft status DIR")
+        raise _nothing(folder, audited_only=audited_only)
     spoken = {one.pair for one in triplets}
     # Where nothing was found the labels speak alone, which no person has seen.
     silent = (format_ == "pairs" or absent > 0) and not audited_only
@@ -131,6 +131,12 @@ def export(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return len(triplets)
+
+
+def _nothing(folder: Path, *, audited_only: bool) -> DataError:
+    found = "no triplet that a person accepted" if audited_only else "no triplet that was kept"
+    remedy = "geomtrs audit DIR, or leave --audited-only out" if audited_only else "see craft status DIR"
+    return DataError(folder, found=found, wanted="one at least", remedy=remedy)
 
 
 def _refuse_wrongly_asked(format_: str, absent: int, *, audited_only: bool) -> None:

@@ -168,6 +168,11 @@ class Ledger:
         """By pair, in the order in which they were found."""
         return dict(self._rows("SELECT id, status FROM pairs ORDER BY position"))
 
+    def hashes(self) -> dict[str, dict[str, str]]:
+        """Of the files of each pair that is done, by plane."""
+        rows = self._rows("SELECT id, hashes FROM pairs WHERE status = 'done'")
+        return {pair: json.loads(told) for pair, told in rows}
+
     def fail(self, pair: str, reason: str) -> None:
         """Nothing was made of the pair."""
         with self._changing():

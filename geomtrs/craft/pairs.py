@@ -11,21 +11,24 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from geomtrs.craft.perceive import things_by_name
 from geomtrs.craft.protocols import Pair
+from geomtrs.data.astray import astray
 from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
-from geomtrs.data.pictures import read_picture
+from geomtrs.data.pictures import grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_PLANES, _LABELS = ("A", "B", "mask", "labelA", "labelB"), {"labelA", "labelB"}
+_CLASSES = 'what label values mean, such as {"1": "building"}'
 _IGNORED = 255  # whatever it is called
 _NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
 
@@ -44,6 +47,24 @@ class Listed:
         paths = (self.folder / plane / f"{self.name}{suffix}" for suffix in _SUFFIXES)
         return next((path for path in paths if path.is_file()), None)
 
+    def files(self) -> dict[str, Path]:
+        """What is read of it, by plane; labels only with the classes that say what they mean."""
+        found = {plane: path for plane in _PLANES if (path := self.path(plane))}
+        classes = self.folder / "classes.json"
+        if rule_of(self.folder.name, self.name) is not None or not found.keys() >= _LABELS:
+            return found
+        if classes.is_file():
+            return found | {"classes": classes}
+        return {plane: path for plane, path in found.items() if plane not in _LABELS}
+
+    def changed(self, hashes: Mapping[str, str]) -> list[str]:
+        """Which of its masks and labels are others than those of these hashes."""
+        now = {plane: file_hash(path) for plane, path in self.files().items() if plane not in "AB"}
+        before = {plane: value for plane, value in hashes.items() if plane not in "AB"}
+        if before.keys() == now.keys() - {"classes"}:  # crafted before they were told
+            now.pop("classes", None)
+        return sorted(plane for plane in now.keys() | before.keys() if now.get(plane) != before.get(plane))
+
     def read(self) -> Pair:
         """As `read_pair`."""
         return read_pair(self)
@@ -55,15 +76,45 @@ def list_pairs(source: Path) -> list[Listed]:
     found = [one for folder in folders for one in _listed(folder) if one.path("A") and one.path("B")]
     if not found:
         there = "no pair in A and B" if source.is_dir() else "no such folder"
-        raise DataError(source, found=there, wanted="A and B with pictures of the same names", remedy="check the path")
+        raise DataError(
+            source, found=there, wanted=f"A and B with pictures of the same names ({' '.join(_SUFFIXES)})",
+            remedy="check the path, or rename the pictures",
+        )  # fmt: skip
     return found
+
+
+def unread(source: Path) -> list[str]:
+    """A line for what lies in a folder of pairs and is not read, though it may be meant to be."""
+    told: list[str] = []
+    pairs = list_pairs(source)
+    for folder in dict.fromkeys(one.folder for one in pairs):
+        mine = [one for one in pairs if one.folder == folder]
+        alone = [one.name for one in _listed(folder) if one.path("A") and not one.path("B")]
+        if alone and not (folder / "samples.jsonl").is_file():
+            told.append(f"{folder}: {len(alone)} pictures of A are left out: B has none called {alone[0]}")
+        told += astray(folder, [one.name for one in mine], _SUFFIXES)
+        classes = folder / "classes.json"
+        labelled = any(one.path("labelA") and one.path("labelB") for one in mine)
+        if labelled and not classes.is_file() and all(rule_of(folder.name, one.name) is None for one in mine):
+            told.append(str(DataError(classes, found="no such file", wanted=_CLASSES, remedy="write it")))
+    return told
+
+
+def first_labels(source: Path) -> tuple[tuple[str, str], LabelRule] | None:
+    """Those of both dates of the first pair that has them, and how they read; None where no pair has."""
+    for one in list_pairs(source):
+        files, rule = one.files(), _rule_for(one)
+        if rule is not None and files.keys() >= _LABELS:
+            return (str(files["labelA"]), str(files["labelB"])), rule
+    return None
 
 
 def read_pair(listed: Listed) -> Pair:
     """Raises DataError where a file does not read or the planes are of several sizes."""
-    paths = {plane: path for plane in ("A", "B", "mask", "labelA", "labelB") if (path := listed.path(plane))}
+    paths = listed.files()
     pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
-    planes = {plane: _plane(path) for plane, path in paths.items() if plane not in pictures}
+    readers = {"mask": grey_of, "labelA": read_labels, "labelB": read_labels}
+    planes = {plane: read(paths[plane]) for plane, read in readers.items() if plane in paths}
     shape = pictures["A"].shape[:2]
     for plane, array in (pictures | planes).items():
         if array.shape[:2] != shape:
@@ -85,8 +136,9 @@ def read_pair(listed: Listed) -> Pair:
 
 
 def file_hash(path: Path) -> str:
-    """Of its bytes."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    """Of its bytes, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
@@ -134,23 +186,12 @@ def _listed(folder: Path) -> Iterator[Listed]:
             ) from error  # fmt: skip
 
 
-def _plane(path: Path) -> NDArray[np.uint8]:
-    """(H, W) of one byte."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image if image.mode in ("L", "P") else image.convert("L"), np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(path, found=str(error), wanted="labels of one byte", remedy="replace the file") from error
-
-
 def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> Labels | None:
     """What is known of the pair; None where nothing is."""
     mask = planes.get("mask")
     still = np.zeros(shape, bool) if mask is None else mask == 0
-    if "labelA" in planes and "labelB" in planes:
-        rule = rule_of(listed.folder.name, listed.name) or _rule_beside(listed.folder / "classes.json")
-        if rule is not None:
-            return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
+    if planes.keys() >= _LABELS and (rule := _rule_for(listed)) is not None:
+        return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
     if mask is None:
         return None
     means = mask_means(listed.folder.name, listed.name) or str(listed.facts.get("change_class", "")).lower()
@@ -163,8 +204,9 @@ def read_classes(path: Path) -> LabelRule:
     try:
         return rule_of_classes(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise DataError(path, found=str(error), wanted="value → name", remedy="mend the file") from error
+        raise DataError(path, found=str(error), wanted=_CLASSES, remedy="mend the file") from error
 
 
-def _rule_beside(path: Path) -> LabelRule | None:
-    return read_classes(path) if path.is_file() else None
+def _rule_for(listed: Listed) -> LabelRule | None:
+    classes = listed.folder / "classes.json"
+    return rule_of(listed.folder.name, listed.name) or (read_classes(classes) if classes.is_file() else None)

@@ -34,8 +34,8 @@ class LabelPerceiver:
         """Raises DataError for a pair without labels."""
         if pair.labels is None:
             raise DataError(
-                pair.id, found="neither labels nor a mask", wanted="labels to read findings from",
-                remedy="add them, or ask with --query or --chat",
+                pair.id, found="neither labels nor a mask", remedy="add them, or ask with --query or --chat",
+                wanted="labelA and labelB, or mask, beside A and B; of rasters --labels, or label columns of a table",
             )  # fmt: skip
         return list(_read(pair.labels))
 

@@ -7,7 +7,7 @@ on the ground stays in its record. Files without a place on the ground are taken
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ class Tile:
     window: Window
     rule: LabelRule | None
     folder: Path
+    labelled: str  # by what: see _content; nothing where it has no labels that lie here
+
+    def changed(self, hashes: Mapping[str, str]) -> list[str]:
+        """Its labels or their classes, where they are others than those of these hashes, which may not tell."""
+        return [] if hashes.get("labels", self.labelled) == self.labelled else ["labels"]
 
     def read(self) -> Pair:
         """The tile with its labels; its pictures are on disk when this returns.
@@ -114,6 +119,7 @@ class Tile:
         if self.row.labels is not None and self.rule is not None:
             planes = [_labels_on(path, geobox, self.window, seen) for path in self.row.labels]
             hashes |= {f"label{side}": _digest(plane.tobytes()) for side, plane in zip("AB", planes, strict=True)}
+            hashes |= {"labels": self.labelled}
             labels = Labels.by_rule(self.rule, planes[0], planes[1], np.zeros(geobox.shape, bool))
         placed = geobox.crs is not None
         told = geobox_to_dict(geobox)
@@ -144,10 +150,23 @@ def list_tiles(sources: Sources, out: Path) -> list[Tile]:
     """
     found: list[Tile] = []
     for row in _rows(sources):
-        found += _cut(row, _rule(sources, row), sources.tile_px, out.resolve() / "tiles")
+        rule = _rule(sources, row)
+        for path in row.labels or ():
+            _refuse_no_labels(path)
+        content = "" if row.labels is None else _content((*row.labels, str(_classes(sources, row))))
+        found += _cut(row, rule, content, sources.tile_px, out.resolve() / "tiles")
     if not found:
         raise DataError(sources.paths[0], found="no pair", wanted="two dates of a place", remedy="check the source")
     return found
+
+
+def first_labels(sources: Sources) -> tuple[tuple[str, str], LabelRule] | None:
+    """Those of both dates of the first pair that has them, and how they read; None where no pair has."""
+    for row in _rows(sources):
+        rule = _rule(sources, row)
+        if row.labels is not None and rule is not None:
+            return row.labels, rule
+    return None
 
 
 def _rows(sources: Sources) -> Iterator[_Row]:
@@ -171,7 +190,8 @@ def _table(path: Path) -> Iterator[_Row]:
     try:
         frame = pd.read_csv(path, dtype=str) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise DataError(path, found=str(error), wanted="a CSV or Parquet", remedy="check the path") from error
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise DataError(path, found=found, wanted="a CSV or Parquet", remedy="check the path") from error
     told = [{str(k): str(v) for k, v in row.items() if not pd.isna(v) and str(v)} for row in frame.to_dict("records")]
     for number, row in enumerate(told, 1):
         if not {"before", "after"} <= row.keys() or ("before_labels" in row) != ("after_labels" in row):
@@ -193,8 +213,7 @@ def _rule(sources: Sources, row: _Row) -> LabelRule | None:
     """How the labels of a row read; None where it has none. Raises DataError where nothing says what values mean."""
     if row.labels is None:
         return None
-    near = Path(row.labels[0]).parent if len(sources.paths) == 2 else sources.paths[0].parent
-    path = sources.classes or near / "classes.json"
+    path = _classes(sources, row)
     if not path.is_file():
         raise DataError(
             path, found="no such file", wanted="value → name of the labels", remedy="write it, or --classes"
@@ -202,14 +221,25 @@ def _rule(sources: Sources, row: _Row) -> LabelRule | None:
     return read_classes(path)
 
 
-def _cut(row: _Row, rule: LabelRule | None, tile_px: int, folder: Path) -> Iterator[Tile]:
+def _classes(sources: Sources, row: _Row) -> Path:
+    assert row.labels is not None
+    near = Path(row.labels[0]).parent if len(sources.paths) == 2 else sources.paths[0].parent
+    return sources.classes or near / "classes.json"
+
+
+def _content(files: Iterable[str]) -> str:
+    """Of the bytes of those that lie on this machine."""
+    return _digest("".join(file_hash(path) for path in map(Path, files) if path.is_file()))
+
+
+def _cut(row: _Row, rule: LabelRule | None, labelled: str, tile_px: int, folder: Path) -> Iterator[Tile]:
     pixels = not any(_placed(image) for image in row.images)
     stack = open_stack([[image] for image in row.images], StackOptions(registration="off", pixels=pixels))
     edges = [np.linspace(0, n, -(-n // tile_px) + 1).round().astype(int).tolist() for n in stack.geobox.shape]
     for top, bottom in zip(edges[0], edges[0][1:], strict=False):
         for left, right in zip(edges[1], edges[1][1:], strict=False):
             window = Window(left, top, right - left, bottom - top)
-            yield Tile(f"{row.name}/{top:05}_{left:05}", row, stack, window, rule, folder)
+            yield Tile(f"{row.name}/{top:05}_{left:05}", row, stack, window, rule, folder, labelled)
 
 
 def _placed(path: str) -> bool:
@@ -228,8 +258,6 @@ def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_
     found = np.full(geobox.shape, np.nan)
     try:
         with open_quietly(path) as dataset:
-            if dataset.count != 1:
-                raise _no_labels(path, f"{dataset.count} bands")
             outside = np.iinfo(np.int8).min if dataset.dtypes[0] == "int8" else NO_LABEL  # neither is a label
             nodata = outside if dataset.nodata is None else dataset.nodata
             if geobox.crs is None:
@@ -240,13 +268,19 @@ def _labels_on(path: str, geobox: GeoBox, window: Window, seen: NDArray[np.bool_
                     dst_transform=geobox.affine, dst_crs=str(geobox.crs), resampling=Resampling.nearest,
                 )  # fmt: skip
     except (RasterioError, OSError) as error:
-        raise _no_labels(path, str(error)) from error
+        raise unreadable(path, error) from error
     known = seen & (found != nodata) & (found >= 0) & (found < NO_LABEL)
     return np.where(known, found, NO_LABEL).astype(np.uint8)
 
 
-def _no_labels(path: str, found: str) -> SourceError:
-    return SourceError(path, found=found, wanted="labels of one band", remedy="replace the file")
+def _refuse_no_labels(path: str) -> None:
+    try:
+        with open_quietly(path) as dataset:
+            bands = dataset.count
+    except (RasterioError, OSError) as error:
+        raise unreadable(path, error) from error
+    if bands != 1:
+        raise SourceError(path, found=f"{bands} bands", wanted="labels of one band", remedy="replace the file")
 
 
 def _digest(content: str | bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,9 @@ class Waiting(Protocol):
     def read(self) -> Pair:
         """The pair. Raises DataError or SourceError where it cannot be read."""
 
+    def changed(self, hashes: Mapping[str, str]) -> list[str]:
+        """Which of its masks and labels are others than when a pair of these hashes was read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -84,15 +87,16 @@ def craft(
     budget   of calls of models, over all runs in this folder; then the run stops and the rest waits
 
     A pair that fails is recorded with its reason, and tried again by the next run. Raises DataError where there is no
-    pair, JobError where another set is crafted in `out`.
+    pair, JobError where another set is crafted in `out`, or masks or labels of pairs that are done are others now.
     """
     sources = source if isinstance(source, Sources) else Sources((source,))
     asked = {**sources.to_dict(), "seed": seed, **parts.names()}
+    pairs = _list(sources, out)[:limit]  # rather now than in a folder that another source would be refused for
     with only_one(hidden(out) / "lock"), _open(out, asked) as ledger:
-        pairs = _list(sources, out)[:limit]
         ledger.list_pairs(one.id for one in pairs)
         done = {name for name, status in ledger.statuses().items() if status == "done"}
         todo = [one for one in pairs if one.id not in done]
+        _refuse_changed(out, ledger, [one for one in pairs if one.id in done])
 
         def work(one: Waiting) -> Crafted:
             return craft_pair(one.read(), parts, ledger.asking(one.id, budget=budget), seed=seed)
@@ -149,6 +153,16 @@ def _open(out: Path, asked: dict[str, Any]) -> Ledger:
             remedy="choose another --out",
         )  # fmt: skip
     return ledger
+
+
+def _refuse_changed(out: Path, ledger: Ledger, done: Sequence[Waiting]) -> None:
+    hashes = ledger.hashes()
+    for one in done:
+        if other := one.changed(hashes[one.id]):
+            raise JobError(
+                out, found=f"{one.id} crafted with another {', '.join(other)}", wanted="the same, to go on",
+                remedy="choose another --out, or put it back",
+            )  # fmt: skip
 
 
 def _each(

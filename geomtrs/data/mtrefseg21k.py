@@ -326,6 +326,8 @@ def _without_sentences(root: Path) -> Iterator[Sample | Broken]:
     for name in sorted(earlier):
         stem = _cut(name)
         if not name.lower().endswith(PICTURE_SUFFIXES):
+            if not name.startswith("."):
+                yield Broken(root / "A" / name, f"found no picture; wanted one of {' '.join(PICTURE_SUFFIXES)}")
             continue
         before, after = (_look_up(stem, names, PICTURE_SUFFIXES) for names in (earlier, later))
         mask = _look_up(stem, masks, PLAIN_MASK_SUFFIXES)

@@ -6,6 +6,7 @@ object a line (name, scene, gsd_m, split, direction, change_class, …).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -16,13 +17,14 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from geomtrs.data.astray import astray
 from geomtrs.data.labels import THINGS, mask_means, rule_of
-from geomtrs.data.pictures import UNREADABLE, unreadable
+from geomtrs.data.pictures import content_of, grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
-PLANES = ("A", "B", "mask", "labelA", "labelB")
+_READERS = {"A": read_picture, "B": read_picture, "mask": grey_of, "labelA": read_labels, "labelB": read_labels}
+PLANES = tuple(_READERS)
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
 
 _DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
@@ -46,6 +48,7 @@ class Sample:
     offsets: tuple[int, int, int, int, int]  # of PLANES
     absent: tuple[str, ...] = ()  # things that are nowhere at either date, whatever its labels leave open
     unchanged: tuple[str, ...] = ()  # things that came and went nowhere
+    digest: str = ""  # of its planes, so that index.json is another where a mask is; packs of before have none
 
     @property
     def alone(self) -> bool:
@@ -96,10 +99,57 @@ def read_folder(
 
     Raises DataError with the line or the file that cannot be read.
     """
-    for folder in sorted(p for p in root.iterdir() if (p / "samples.jsonl").exists()):
-        if sets is None or folder.name in sets:
-            for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
-                yield facts, _read_planes(folder, str(facts["name"]))
+    for folder in _sets(root, sets):
+        for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
+            yield facts, _read_planes(folder, str(facts["name"]))
+
+
+def count_folder(root: Path, sets: Sequence[str] | None = None) -> int:
+    """How many samples `read_folder` would give.
+
+    Raises DataError where there is none, where one of `sets` is not there, and where a list does not read.
+    """
+    folders = _sets(root, sets) if root.is_dir() else []
+    if missing := sorted({*(sets or ())} - {folder.name for folder in folders}):
+        raise DataError(
+            root, found=f"no {', '.join(missing)}", wanted="a folder with a samples.jsonl for each of sets",
+            remedy="check data and sets in the config",
+        )  # fmt: skip
+    count = sum(len(read_list(folder, val=())) for folder in folders)
+    if not count:
+        one, found = (root / "samples.jsonl").is_file(), "no sample" if root.is_dir() else "no such folder"
+        raise DataError(
+            root, found="a single set" if one else found, wanted="a folder of sets with a samples.jsonl each",
+            remedy="name the folder around it" if one else "name another folder",
+        )  # fmt: skip
+    return count
+
+
+def folder_content(root: Path, sets: Sequence[str] | None = None) -> str:
+    """What `read_folder` would read, as `content_of`; lists count as masks do."""
+    pictures, masks = list[Path](), list[Path]()
+    for folder in _sets(root, sets):
+        masks.append(folder / "samples.jsonl")
+        for facts in read_list(folder, val=()):
+            for plane in PLANES:
+                path = _file(folder, plane, str(facts["name"]))
+                if path.is_file():
+                    (pictures if plane in "AB" else masks).append(path)
+    return content_of(pictures, masks)
+
+
+def _file(folder: Path, plane: str, name: str) -> Path:
+    return folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
+
+
+def _sets(root: Path, sets: Sequence[str] | None) -> list[Path]:
+    named = (folder for folder in sorted(root.iterdir()) if sets is None or folder.name in sets)
+    return [folder for folder in named if (folder / "samples.jsonl").exists()]
+
+
+def unread_labels(folder: Path) -> list[str]:
+    """A line for whatever of a set's labels lies where nobody looks, as `astray`."""
+    return astray(folder, [str(facts["name"]) for facts in read_list(folder, val=())], (".png",))
 
 
 def read_list(folder: Path, *, val: Collection[str] | None = None) -> list[Facts]:
@@ -170,20 +220,14 @@ _WANTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
 def _read_planes(folder: Path, name: str) -> Planes:
     """The planes that a sample has; raises DataError for one that is read under another suffix alone, or not at all."""
     planes = {}
-    for plane in PLANES:
-        path = folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
-        try:
-            with Image.open(path) as image:
-                planes[plane] = np.asarray(image.convert("RGB" if plane in "AB" else "L"))
-        except FileNotFoundError as error:
-            others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
-            other = next((one for one in others if one.exists()), None)
-            if other is not None:
-                raise DataError(path, found=other.name, wanted=path.name, remedy="write it so") from error
-            if plane == "A":
-                raise unreadable(path, error) from error
-        except UNREADABLE as error:
-            raise unreadable(path, error) from error
+    for plane, read in _READERS.items():
+        path = _file(folder, plane, name)
+        others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
+        other = next((one for one in others if one.exists()), None)
+        if other is not None and not path.exists():
+            raise DataError(path, found=other.name, wanted=path.name, remedy="write it so")
+        if path.exists() or plane == "A":
+            planes[plane] = read(path)
     return planes
 
 
@@ -233,18 +277,20 @@ def _packed(pixels: BinaryIO, facts: Facts, planes: Planes) -> Sample:
                 f"{facts['set']}/{facts['name']}", found=f"{plane} of {values.shape[1]} × {values.shape[0]} pixels",
                 wanted=f"{width} × {height}, as A", remedy="bring its pictures and labels to one size",
             )  # fmt: skip
-    offsets = []
+    offsets, digest = [], hashlib.blake2b(digest_size=8)
     for plane in PLANES:
         offsets.append(pixels.tell() if plane in planes else -1)
         if plane in planes:
-            pixels.write(np.ascontiguousarray(planes[plane]).tobytes())
+            content = np.ascontiguousarray(planes[plane]).tobytes()
+            pixels.write(content)
+            digest.update(content)
     gsd, direction = facts.get("gsd_m"), facts.get("direction")
     return Sample(
         set=str(facts["set"]), name=str(facts["name"]), scene=str(facts["scene"]), split=str(facts["split"]),
         height=height, width=width, gsd_m=float(str(gsd)) if gsd else None,
         direction=str(direction) if direction else None,
         offsets=(offsets[0], offsets[1], offsets[2], offsets[3], offsets[4]),
-        absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"),
+        absent=_names(facts, "absent"), unchanged=_names(facts, "unchanged"), digest=digest.hexdigest(),
     )  # fmt: skip
 
 
@@ -259,20 +305,44 @@ def _refuse_again(sample: Sample, names: set[tuple[str, str]], splits: dict[tupl
     if of_scene >= {"train", "val"}:
         raise DataError(
             file, found=f"scene {sample.scene} in train and val", wanted="each scene in one of them",
-            remedy="mend the splits, or say with --val which scenes are tested on",
+            remedy=f"mend the splits, or say which scenes are tested on: {_val_file(sample.set, sample.scene)}",
         )  # fmt: skip
+
+
+def torn_scenes(folder: Path) -> list[str]:
+    """A line where scenes of a set are both learned from and tested on, as its list says: no pack takes them so."""
+    splits: dict[str, set[str]] = {}
+    for facts in read_list(folder):
+        splits.setdefault(str(facts["scene"]), set()).add(str(facts["split"]))
+    torn = [scene for scene, found in splits.items() if found >= {"train", "val"}]
+    if not torn:
+        return []
+    which = f"{len(torn)} of {len(splits)} scenes are in train and val ({', '.join(torn)})"
+    return [f"{folder}: {which}; say which are tested on: {_val_file(folder.name, torn[0])}"]
+
+
+def _val_file(set_name: str, scene: str) -> str:
+    return f"geomtrs data pack --val FILE, or val of a config, with {json.dumps({set_name: [scene]})} in the file"
 
 
 def untaught(samples: Sequence[Sample]) -> list[str]:
     """A line for each set of which nothing can be learned, or in part, and for each direction that says nothing."""
-    every, silent = Counter(one.set for one in samples), Counter(one.set for one in samples if not tells(one))
+    every = Counter(one.set for one in samples)
+    silent = Counter((one.set, _why_silent(one)) for one in samples if not tells(one))
     ways = Counter((one.set, one.direction) for one in samples if one.direction not in (None, *_DIRECTIONS))
     return [
-        *(f"{name}: {count} of {every[name]} samples say nothing: geomtrs/data/labels.py has neither a rule for their "
-          "labels nor what their mask means, or they have none" for name, count in silent.items()),
+        *(f"{name}: {count} of {every[name]} samples say nothing: {why}" for (name, why), count in silent.items()),
         *(f"{name}: direction {way} ({count} sample{'s' if count > 1 else ''}) says nothing; known are "
           f"{', '.join(_DIRECTIONS)}" for (name, way), count in ways.items()),
     ]  # fmt: skip
+
+
+def _why_silent(sample: Sample) -> str:
+    wanted = ["labelA"] * (rule_of(sample.set, sample.name) is not None)
+    wanted += ["mask"] * (mask_means(sample.set, sample.name) is not None)
+    if wanted:
+        return f"they have no file in {' or '.join(wanted)}"
+    return "geomtrs/data/labels.py has neither a rule for their labels nor what their mask means"
 
 
 def tells(sample: Sample) -> bool:

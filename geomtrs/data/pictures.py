@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -64,6 +66,47 @@ def grey_of(path: Path) -> NDArray[np.uint8]:
             return np.asarray(upright.convert("L"))
     except UNREADABLE as error:
         raise unreadable(path, error) from error
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """(H, W) class numbers as they were written: of a palette its indices, of grey in three bands one of them.
+
+    Raises DataError for colours, for numbers that are no byte, and where it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            bands, values = image.getbands(), np.asarray(image)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    if values.ndim == 3:
+        values = values[..., : len(bands) - (bands[-1] == "A")]
+        if (values != values[..., :1]).any():
+            raise _no_labels(path, f"colours ({''.join(bands)})")
+        values = values[..., 0]
+    if (values != values.astype(np.uint8)).any():
+        raise _no_labels(path, f"numbers from {values.min()} to {values.max()}")
+    return values.astype(np.uint8)
+
+
+def _no_labels(path: Path, found: str) -> DataError:
+    wanted = "labels: one band of class numbers 0 to 255"
+    return DataError(path, found=found, wanted=wanted, remedy="write them so; 255 means not known")
+
+
+def content_of(pictures: Iterable[Path], masks: Iterable[Path]) -> str:
+    """How many files, and a digest of their names, of the masks' bytes and of the pictures' sizes.
+
+    Masks are small and drawn anew in place; reading all pictures would take as long as packing them. Where files lie
+    and when they were copied makes no difference.
+    """
+    digest, count = hashlib.blake2b(digest_size=8), 0
+    for path in pictures:
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        count += 1
+    for path in masks:
+        digest.update(f"{path.name} {hashlib.blake2b(path.read_bytes()).hexdigest()}\n".encode())
+        count += 1
+    return f"{count} files, {digest.hexdigest()}"
 
 
 def _as_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -159,7 +159,7 @@ def train(
             facts: dict[str, float] = {"step": steps, "s": round(spent, 1), "loss": loss, **parts}
             if look is not None and (steps % settings.look_every == 0 or over):
                 facts |= look(average, steps)
-            if steps % settings.log_every == 0 or over or len(facts) > 3 + len(parts):
+            if steps == 1 or steps % settings.log_every == 0 or over or len(facts) > 3 + len(parts):
                 lines.write(json.dumps({"stage": stage, **facts}) + "\n")
                 lines.flush()
                 if told is not None:
@@ -289,7 +289,7 @@ def refuse_other_settings(
             path,
             found=f"a stage of other settings ({'; '.join(other[:3])})",
             wanted="the same, to go on with it",
-            remedy="choose another --out, or put the config back",
+            remedy="choose another --out, or put config and data back",
         )
 
 

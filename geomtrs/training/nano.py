@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,17 @@ from torch.utils.data import DataLoader
 from geomtrs.data.composite import log_uniform
 from geomtrs.data.expressions import all_expressions
 from geomtrs.data.labels import PRESENT
-from geomtrs.data.pairs import Facts, Pack, Planes, read_folder, read_places, tells, write_pack
+from geomtrs.data.pairs import (
+    Facts,
+    Pack,
+    Planes,
+    count_folder,
+    folder_content,
+    read_folder,
+    read_places,
+    tells,
+    write_pack,
+)
 from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
@@ -38,7 +49,7 @@ from geomtrs.training.codes import CodeTable
 from geomtrs.training.config import StageConfig
 from geomtrs.training.depthwise import speed_up_depthwise
 from geomtrs.training.export import cut_vocabulary, write_checkpoint
-from geomtrs.training.loop import Ask, Batches, Settings, Told, refuse_other_settings, step_loss, train
+from geomtrs.training.loop import Ask, Batches, Settings, Told, counted, refuse_other_settings, step_loss, train
 from geomtrs.training.samples import Batch, BatchStream, PairSampler, batch_of
 from geomtrs.training.stages import (
     START_1,
@@ -51,6 +62,7 @@ from geomtrs.training.stages import (
 )
 
 UNCALIBRATED = {"mask_temperature": 1.0, "existence_temperature": 1.0}
+_PACKED_EVERY = 100  # samples of which somebody is told
 VAL_BATCHES, CALIBRATION_BATCHES = 4, 24
 
 
@@ -60,7 +72,7 @@ def stage1(config: StageConfig, told: Told | None = None) -> Path:
     Raises JobError for data or a start that is not there, an empty split and a loss that is no number.
     """
     state = None if config.start is None else convert_lite0(_lite0(Path(config.start)))
-    pack = packed(config)
+    pack = packed(config, told)
     torch.manual_seed(config.seed)
     params = NanoParams(fusion=config.fusion)
     model = build_nano(params)
@@ -80,9 +92,9 @@ def stage2(config: StageConfig, told: Told | None = None) -> Path:
     if config.start is None:
         raise JobError("start", found="nothing", wanted=START_2, remedy="name it in the config")
     start, folder = Path(config.start), Path(config.out) / "nano"
-    if not start.is_dir():
+    if not (start / "config.json").is_file():
         read_state(start, START_2)  # rather now than after the packing
-    pack = packed(config)
+    pack = packed(config, told)
     torch.manual_seed(config.seed)
     if start.is_dir():
         model, params, tokenizer = _go_on(start)
@@ -116,34 +128,37 @@ Calibrated by temperature on scenes that training did not see (config.json). Lic
 """
 
 
-def packed(config: StageConfig) -> Path:
-    """The pack of a config's data: itself, or one made in `out` of its folder of sets and drawn scenes."""
+def packed(config: StageConfig, told: Told | None = None) -> Path:
+    """The pack of a config's data: itself, or one made in `out` of its folder of sets and drawn scenes.
+
+    Raises JobError where the folder is not there or what was packed is another, DataError where it holds no set.
+    """
     data, pack = Path(config.data), Path(config.out) / "pack"
     if (data / "index.json").is_file():
         _refuse_other_samples(config, data)
         return data
     made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
+    if data.is_dir():
+        of["files"] = folder_content(data, config.sets or None)
     if (pack / "index.json").is_file():
         now = json.loads(json.dumps(of))  # lists where the config has tuples
-        refuse_other_settings(pack, json.loads(made.read_text(encoding="utf-8")) if made.is_file() else now, now, ())
+        before = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}
+        refuse_other_settings(pack, {**now, **before}, now, ())  # packs of before tell no files
         return pack
     if not data.is_dir():
         raise JobError(data, found="no folder", wanted="sets, or a pack of them", remedy="check data in the config")
+    count = counted(told, "packed", count_folder(data, config.sets or None) + config.drawn)
 
     def everything() -> Iterator[tuple[Facts, Planes]]:
-        yield from read_folder(
-            data, config.sets or None, val=None if config.val is None else read_places(Path(config.val))
-        )
-        yield from drawn_samples(config.drawn)
+        val = None if config.val is None else read_places(Path(config.val))
+        samples = chain(read_folder(data, config.sets or None, val=val), drawn_samples(config.drawn))
+        for number, sample in enumerate(samples, 1):
+            yield sample
+            if number % _PACKED_EVERY == 0:
+                count(number)
 
     with whole_folder(pack) as temporary:
-        if not write_pack(temporary, everything()):
-            raise JobError(
-                data,
-                found="no set with a samples.jsonl",
-                wanted="one at least",
-                remedy="check data and sets in the config",
-            )
+        write_pack(temporary, everything())
         (temporary / made.name).write_text(json.dumps(of), encoding="utf-8")
     return pack
 
@@ -242,6 +257,11 @@ def _marked(weights: Path) -> str:
 
 def _batches(config: StageConfig, pack: Path) -> Batches:
     PairSampler(Pack(pack), np.random.default_rng(0))  # an empty split is told here, not from another process
+    if not any(tells(one) or one.absent or one.unchanged for one in Pack(pack).samples if one.split == "train"):
+        raise JobError(
+            pack, found="no sample to learn from that says anything", remedy="see what geomtrs data pack notes of them",
+            wanted="labels with a rule, or a mask with a meaning, in geomtrs/data/labels.py",
+        )  # fmt: skip
 
     def batches(first: int) -> Iterator[Batch]:
         stream = BatchStream(str(pack), batch=config.batch, seed=config.seed, first=first, absent=config.absent)

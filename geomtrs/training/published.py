@@ -30,6 +30,7 @@ from torch import distributed as dist
 from torch.utils.checkpoint import checkpoint
 
 from geomtrs.data.mtrefseg21k import SENTENCE
+from geomtrs.data.pictures import content_of
 from geomtrs.device import Device, autocast, choose
 from geomtrs.errors import JobError
 from geomtrs.models.checkpoint import read_config
@@ -159,6 +160,11 @@ def _begin(config: StageConfig, *, keep_fusion: bool) -> tuple[MTRefSeg, BasePar
             "start", found="nothing", wanted="a folder of the published size", remedy="make it by geomtrs model start"
         )
     start = Path(config.start)
+    if not (start / "config.json").is_file():
+        raise JobError(
+            start, found="no config.json", wanted="a folder of the published size",
+            remedy="make it by geomtrs model start, or check start in the config",
+        )  # fmt: skip
     stored = read_config(start, FAMILY, (WEIGHTS, "tokenizer.json"))
     network, params = network_of(start, stored).float(), params_from(stored["params"])
     if params.fusion != config.fusion and not keep_fusion:
@@ -220,8 +226,10 @@ def _learned_from(config: StageConfig, samples: Samples) -> dict[str, str]:
     """Data and start by what is in them: folders that were moved are the same."""
     asked = json.dumps([(one.name, one.sentence) for one in samples.triplets]).encode()
     hashes = read_config(Path(str(config.start)), FAMILY)["files"]
+    pictures = dict.fromkeys(path for one in samples.triplets for path in (one.before, one.after))
     return {
         "data": f"{len(samples)} samples, {blake2b(asked).hexdigest()[:12]}",
+        "files": content_of(pictures, (one.mask for one in samples.triplets if one.mask is not None)),
         "start": f"weights {hashes[WEIGHTS][:12]}",
     }
 
@@ -251,7 +259,8 @@ def _restore(
     if not path.exists():
         return 0.0, 0
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # Any: tensors and settings
-    refuse_other_settings(path, state["settings"], settings, _MAY_DIFFER)
+    before = {"files": settings["files"], **state["settings"]}  # it may be from before they were told
+    refuse_other_settings(path, before, settings, _MAY_DIFFER)
     learned.load_state_dict(state["learned"])
     optimiser.load_state_dict(state["optimiser"])
     log.info("%s: continued at %d s, step %d", path, state["spent"], state["steps"])

@@ -145,7 +145,7 @@ def test_every_record_says_what_proposed_and_what_judged_it(pairs: Path, tmp_pat
     assert [check["rule"] for check in json.loads(triplet[2])] == [
         "size", "known", "visible", "alone", "once", "twin", "reads back",
     ]  # fmt: skip
-    assert set(json.loads(hashes)) == {"A", "B", "labelA", "labelB"}
+    assert set(json.loads(hashes)) == {"A", "B", "labelA", "labelB", "classes"}
     assert len(digest) == 32
 
 
@@ -624,3 +624,34 @@ def test_the_dates_are_most_unlike_where_something_changed(plain: Path) -> None:
         assert apart[place].mean() > 0.8
     assert apart[still].mean() < 0.5
     assert 0 <= apart.min() <= apart.max() < 1
+
+
+@pytest.mark.parametrize("redrawn", ["labelB/p1.png", "classes.json", "mask/p1.png"])
+def test_labels_that_were_changed_since_are_not_gone_on_with_k2(pairs: Path, tmp_path: Path, redrawn: str) -> None:
+    craft(pairs, tmp_path / "out", LABELS, limit=2)
+    craft(pairs, tmp_path / "out", LABELS, limit=3)
+    if redrawn == "classes.json":
+        (pairs / redrawn).write_text('{"3": "building", "7": "trees"}', encoding="utf-8")
+    else:
+        (pairs / redrawn).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(pairs / redrawn)
+    with pytest.raises(JobError, match=f"crafted with another {Path(redrawn).parts[0].removesuffix('.json')}"):
+        craft(pairs, tmp_path / "out", LABELS)
+
+
+def test_labels_whose_meaning_comes_later_are_not_passed_over_k2(pairs: Path, tmp_path: Path) -> None:
+    classes = (pairs / "classes.json").read_text(encoding="utf-8")
+    (pairs / "classes.json").unlink()
+    (pairs / "mask").mkdir()
+    for name in ("p0", "p1", "p2", "p3"):
+        Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(pairs / "mask" / f"{name}.png")
+    craft(pairs, tmp_path / "out", LABELS)
+    (pairs / "classes.json").write_text(classes, encoding="utf-8")
+    with pytest.raises(JobError, match="another classes, labelA, labelB"):
+        craft(pairs, tmp_path / "out", LABELS)
+
+
+def test_a_set_that_nobody_has_audited_says_so_where_only_audited_ones_are_wanted(pairs: Path, tmp_path: Path) -> None:
+    craft(pairs, tmp_path / "out", LABELS)
+    with pytest.raises(DataError, match=r"found no triplet that a person accepted; .*geomtrs audit DIR"):
+        export(tmp_path / "out", tmp_path / "mine", "mtrefseg21k", audited_only=True)

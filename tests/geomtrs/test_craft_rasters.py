@@ -25,7 +25,7 @@ from geomtrs.craft.protocols import Ground
 from geomtrs.craft.rasters import Sources, list_tiles
 from geomtrs.craft.run import craft
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
-from geomtrs.errors import DataError, QueryError
+from geomtrs.errors import DataError, JobError, QueryError
 from tests.geomtrs.test_craft import LABELS, content, kept
 from tiling.errors import SourceError
 
@@ -236,3 +236,20 @@ def test_the_command_line_crafts_two_rasters_to_the_same_bytes_twice_k2(
                 main(arguments)
             assert ended.value.code == 0, capsys.readouterr().err
     assert content(tmp_path / "one-set") == content(tmp_path / "two-set")
+
+
+def test_label_rasters_that_were_changed_since_are_not_gone_on_with_k2(scene: Path, tmp_path: Path) -> None:
+    craft(sources(scene), tmp_path / "out", LABELS)
+    (scene / "labels_2021.tif").touch()
+    craft(sources(scene), tmp_path / "out", LABELS)
+    with rasterio.open(scene / "labels_2021.tif", "r+") as file:
+        file.write(np.zeros((1, file.height, file.width), np.uint8))
+    with pytest.raises(JobError, match=r"site/00000_00000 crafted with another labels"):
+        craft(sources(scene), tmp_path / "out", LABELS)
+
+
+def test_a_source_that_cannot_be_read_leaves_no_set_that_refuses_the_right_one(scene: Path, tmp_path: Path) -> None:
+    (scene / "labels_2021.tif").rename(scene / "labels.tif")
+    with pytest.raises(SourceError, match=r"labels_2021\.tif: found no such file"):
+        craft(sources(scene), tmp_path / "out", LABELS)
+    assert not (tmp_path / "out").exists()

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from geomtrs.cli.app import main
-from geomtrs.data.pairs import Pack, read_folder, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_places, torn_scenes, write_pack
+from geomtrs.data.pictures import read_labels
 from geomtrs.errors import DataError
 from tests.geomtrs.test_learning import write_set
 
@@ -155,8 +156,21 @@ def test_a_name_that_stands_twice_in_a_set_is_refused(fotbcd: Path) -> None:
 
 def test_a_scene_to_learn_from_and_to_be_tested_on_is_refused(fotbcd: Path) -> None:
     listed(fotbcd, LINE | {"split": "val"}, LINE | {"name": "1"})
-    with pytest.raises(DataError, match=r"fotbcd/1: found scene s0 in train and val"):
+    with pytest.raises(DataError, match=r'fotbcd/1: found scene s0 in train and val.*with {"fotbcd": \["s0"\]} in'):
         pack(fotbcd)
+
+
+def test_the_remedy_for_a_torn_scene_makes_it_whole(fotbcd: Path, tmp_path: Path) -> None:
+    listed(fotbcd, LINE | {"split": "val"}, LINE | {"name": "1"})
+    (told,) = torn_scenes(fotbcd)
+    assert "1 of 1 scenes are in train and val (s0)" in told
+    (tmp_path / "val.json").write_text(told[told.index("{") : told.index("}") + 1], encoding="utf-8")
+    samples = read_folder(fotbcd.parent, val=read_places(tmp_path / "val.json"))
+    assert write_pack(tmp_path / "pack", samples) == 2
+
+
+def test_a_set_without_torn_scenes_is_told_nothing_of(fotbcd: Path) -> None:
+    assert torn_scenes(fotbcd) == []
 
 
 def test_a_scene_may_be_learned_from_and_be_in_another_set_for_validation(fotbcd: Path) -> None:
@@ -177,3 +191,35 @@ def test_pack_names_what_teaches_nothing(fotbcd: Path, tmp_path: Path, capsys: p
     assert "note  fotbcd: direction appeared (1 sample)" in said.err
     assert said.err.count("note") == 2
     assert "5 samples (5 train)" in said.out
+
+
+@pytest.mark.parametrize("plane", ["labelA", "labelB"])
+def test_labels_deeper_than_a_byte_are_refused_by_their_file(fotbcd: Path, plane: str) -> None:
+    (fotbcd / plane).mkdir(exist_ok=True)
+    Image.fromarray(np.full((96, 96), 300, np.uint16)).save(fotbcd / plane / "0.png")
+    with pytest.raises(DataError, match=rf"{plane}/0.png: found numbers from 300 to 300; wanted labels"):
+        pack(fotbcd)
+
+
+def test_labels_of_colours_are_refused_and_not_read_by_their_grey(fotbcd: Path) -> None:
+    (fotbcd / "labelB").mkdir(exist_ok=True)
+    Image.new("RGB", (96, 96), (200, 0, 0)).save(fotbcd / "labelB" / "0.png")
+    with pytest.raises(DataError, match=r"labelB/0.png: found colours \(RGB\); wanted labels"):
+        pack(fotbcd)
+
+
+@pytest.mark.parametrize("kind", ["deep", "palette", "grey in three bands", "one bit"])
+def test_labels_are_read_by_their_numbers_however_they_are_stored(tmp_path: Path, kind: str) -> None:
+    numbers = np.eye(8, dtype=np.uint8)
+    image = Image.fromarray(numbers)
+    if kind == "palette":
+        image = Image.fromarray(numbers, "P")
+        image.putpalette([0, 0, 0, 200, 30, 10])
+    if kind == "deep":
+        image = Image.fromarray(numbers.astype(np.uint16))
+    if kind == "grey in three bands":
+        image = image.convert("RGB")
+    if kind == "one bit":
+        image = Image.fromarray(numbers.astype(bool))
+    image.save(tmp_path / "label.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "label.png"), numbers)

@@ -167,10 +167,13 @@ def test_each_set_reads_as_two_pictures_and_where_they_differ(name: str, tmp_pat
 
 @torchgeo
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_each_set_packs_and_its_labels_say_what_came_or_went(name: str, tmp_path: Path) -> None:
+def test_each_set_packs_and_its_labels_say_what_came_or_went(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     adapter = ADAPTERS[name]
     MAKERS[name](tmp_path / "raw")
     assert ran("data", "torchgeo", name, str(tmp_path / "raw"), "-o", str(tmp_path / "sets" / adapter.name)) == 0
+    assert ("scenes are in train and val (bata)" in capsys.readouterr().err) == (name == "BRIGHTDFC2025")
     val: dict[str, list[str]] | None = {} if name == "BRIGHTDFC2025" else None  # its own splits share disasters
     write_pack(tmp_path / "pack", read_folder(tmp_path / "sets", val=val))
     sample = Pack(tmp_path / "pack").samples[0]

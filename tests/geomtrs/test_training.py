@@ -17,7 +17,7 @@ import torch
 
 import geomtrs
 from geomtrs.cli import main
-from geomtrs.errors import JobError, QueryError
+from geomtrs.errors import DataError, JobError, QueryError
 from geomtrs.models import catalog
 from geomtrs.models.mtrefseg import NanoParams, build_nano
 from geomtrs.nn.efficientnet import EfficientNetLite0
@@ -215,7 +215,7 @@ def test_a_killed_process_goes_on_to_the_same_loss_curve(data: Path, tmp_path: P
 def test_an_empty_split_and_data_that_are_not_there_are_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no folder"):
         nano.stage1(config(tmp_path / "nowhere", tmp_path / "out"))
-    with pytest.raises(JobError, match=r"samples\.jsonl"):
+    with pytest.raises(DataError, match=r"samples\.jsonl"):
         nano.stage1(config(tmp_path, tmp_path / "out"))
     lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
     (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"'), encoding="utf-8")
@@ -261,16 +261,18 @@ def test_a_pack_of_other_sets_is_not_learned_from(data: Path, tmp_path: Path) ->
         nano.packed(config(data, tmp_path / "out", steps=1, drawn=3))
 
 
-def test_the_command_trains_and_says_where_it_left_the_weights(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_trains_and_says_where_it_left_the_weights_and_where_it_goes_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "run.toml"
     path.write_text(
         'model = "nano"\ndata = "x"\nout = "y"\nsteps = 2\nbatch = 2\nworkers = 0\ndrawn = 0\n', encoding="utf-8"
     )
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", "stage1", str(path), "--data", str(data), "-o", str(tmp_path / "out")])
-    assert stopped.value.code == 0
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", "stage1", str(path), "--data", str(data), "-o", str(tmp_path / "out")])
+        assert stopped.value.code == 0
     told = capsys.readouterr()
     assert "stage1.pt" in told.out
-    assert "loss" in told.err
+    assert "step 1 · 50%" in told.err
+    assert caplog.text.count("stage1.pt: continued at") == 1

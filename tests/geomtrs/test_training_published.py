@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -246,6 +247,22 @@ def test_a_batch_costs_what_its_sequences_cost_in_one_go_and_asks_what_inference
         labels[0, -10:] = torch.tensor(ANSWER[UNASKED:])
         costs.append(language_loss(hidden, reader.lm_head.weight, labels))
     assert found["language"].item() == pytest.approx(sum(costs).item() / 2, rel=1e-5)  # type: ignore[union-attr]
+
+
+def test_a_start_that_is_no_folder_of_weights_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"nowhere: found no config\.json; .*geomtrs model start"):
+        published.stage1(config(tmp_path / "nowhere", data, tmp_path / "out"))
+
+
+def test_masks_drawn_anew_in_place_are_not_gone_on_with(start: Path, data: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(data, tmp_path / "split"))
+    begun = config(start, copy, tmp_path / "out", steps=1)
+    published.stage1(begun, side_px=64)
+    moved_ = Path(shutil.copytree(copy, tmp_path / "moved"))
+    published.stage1(config(start, moved_, tmp_path / "out", steps=1), side_px=64)
+    Image.new("L", (56, 40), 255).save(copy / "masks" / "one" / "0.png")
+    with pytest.raises(JobError, match=r"files: '7 files, \w+', not '7 files"):
+        published.stage1(begun, side_px=64)
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])

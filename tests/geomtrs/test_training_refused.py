@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import geomtrs.cli.app as cli
 from geomtrs.cli.train import _line
 from geomtrs.data.labels import ABSENT
 from geomtrs.data.pairs import Pack
-from geomtrs.errors import JobError, QueryError
+from geomtrs.errors import DataError, JobError, QueryError
 from geomtrs.models.checkpoint import write_weights
 from geomtrs.training import loop, nano
 from geomtrs.training.calibration import calibrate
@@ -111,6 +112,29 @@ def test_a_stage_that_learned_otherwise_is_not_gone_on_with(data: Path, tmp_path
         nano.stage2(replace(begun, **{other: told[other]}))
 
 
+def test_a_folder_that_is_a_set_itself_is_not_passed_over_for_drawn_scenes(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"fotbcd: found a single set; .*remedy: name the folder around it"):
+        nano.packed(config(data / "fotbcd", tmp_path / "out", drawn=2))
+
+
+def test_a_set_that_a_config_names_and_nobody_has_is_told(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found no levir_cd;"):
+        nano.packed(config(data, tmp_path / "out", sets=("fotbcd", "levir_cd")))
+
+
+def test_sets_that_say_nothing_are_not_trained_on(data: Path, tmp_path: Path) -> None:
+    (data / "fotbcd").rename(data / "mystery")
+    with pytest.raises(JobError, match="found no sample to learn from that says anything"):
+        nano.stage1(config(data, tmp_path / "out", steps=1))
+
+
+def test_packing_tells_how_far_it_is(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano, "_PACKED_EVERY", 2)
+    lines: list[dict[str, float]] = []
+    nano.packed(config(data, tmp_path / "out", drawn=1), lines.append)
+    assert [(line["packed"], line["of"]) for line in lines] == [(2, 4), (4, 4)]
+
+
 def test_a_stage_goes_on_when_its_pack_and_its_start_were_moved(data: Path, tmp_path: Path) -> None:
     begun = config(nano.packed(config(data, tmp_path / "one")), tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS))
     nano.stage2(begun)
@@ -119,15 +143,47 @@ def test_a_stage_goes_on_when_its_pack_and_its_start_were_moved(data: Path, tmp_
     assert nano.stage2(replace(begun, data=there, start=copy)).is_dir()
 
 
+@pytest.mark.parametrize("plane", ["mask", "labelA"])
+def test_masks_drawn_anew_in_place_are_not_learned_from_by_an_old_pack(data: Path, tmp_path: Path, plane: str) -> None:
+    begun = config(data, tmp_path / "out")
+    nano.packed(begun)
+    file = next((data / "fotbcd" / plane).iterdir())
+    file.touch()
+    nano.packed(begun)
+    Image.new("L", (256, 256), 1).save(file)
+    with pytest.raises(JobError, match=r"files: '16 files, \w+', not '16 files"):
+        nano.packed(begun)
+
+
+def test_a_pack_of_masks_drawn_anew_is_not_gone_on_with(data: Path, tmp_path: Path) -> None:
+    begun = config(nano.packed(config(data, tmp_path / "one")), tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS))
+    nano.stage2(begun)
+    Image.new("L", (256, 256), 255).save(next((data / "fotbcd" / "mask").iterdir()))
+    other = str(nano.packed(config(data, tmp_path / "two")))
+    with pytest.raises(JobError, match=r"data: '3 samples, \w+', not '3 samples"):
+        nano.stage2(replace(begun, data=other))
+
+
+def test_a_pack_from_before_files_were_told_is_gone_on_with(data: Path, tmp_path: Path) -> None:
+    begun = config(data, tmp_path / "out")
+    made = nano.packed(begun) / "made_of.json"
+    told = json.loads(made.read_text(encoding="utf-8"))
+    del told["files"]
+    made.write_text(json.dumps(told), encoding="utf-8")
+    assert nano.packed(begun) == made.parent
+
+
 def test_a_mistake_in_the_data_leaves_nothing_behind_that_spoils_the_next_run(data: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(JobError, match=r"samples\.jsonl"):
+    with pytest.raises(DataError, match=r"samples\.jsonl"):
         nano.packed(config(tmp_path / "empty", tmp_path / "out"))
     assert len(Pack(nano.packed(config(data, tmp_path / "out"))).samples) == 3
 
 
 @pytest.mark.parametrize("stage", [nano.stage1, nano.stage2])
-@pytest.mark.parametrize(("start", "said"), [("nope", "no such file"), ("junk.pt", "no weights that read")])
+@pytest.mark.parametrize(
+    ("start", "said"), [("nope", "no such file"), ("junk.pt", "no weights that read"), ("sets", "a folder")]
+)
 def test_a_start_that_is_not_there_or_does_not_read_is_named_before_anything_is_packed(
     data: Path, tmp_path: Path, stage: Callable[[StageConfig], Path], start: str, said: str
 ) -> None:
@@ -189,10 +245,11 @@ def test_exported_weights_are_as_readable_as_their_config(tmp_path: Path) -> Non
 
 
 def write_nothing_known(data: Path) -> None:
-    """The same pairs in a set without a rule, some of them for validation."""
+    """The same pairs in a set without a rule, some of them for validation, beside a pair to learn from."""
     lines = (data / "fotbcd" / "samples.jsonl").read_text(encoding="utf-8")
     (data / "fotbcd" / "samples.jsonl").write_text(lines.replace('"train"', '"val"', 1), encoding="utf-8")
     (data / "fotbcd").rename(data / "mine")
+    write_set(data, pairs=1)
 
 
 def test_pictures_of_which_nothing_is_known_calibrate_nothing(data: Path, tmp_path: Path) -> None:
