@@ -83,6 +83,13 @@ def test_a_sentence_about_what_stayed_is_answered_with_a_word_of_warning(pair: P
     assert any(note.startswith(f"“{word}” may go unheeded: nano knows what appeared") for note in notes)
 
 
+def test_a_size_that_stays_in_the_sentence_is_told_b9(pair: Pair) -> None:
+    options: dict[str, Any] = {"query": "new buildings over 500 m"}
+    assert any(
+        note.startswith("“over 500” is not read as a size") for note in geomtrs.plan(*pair, **options).scene.notes
+    )
+
+
 def test_no_sentence_that_nano_learned_is_told_to_go_unheeded(pair: Pair) -> None:
     learned = [one.text for one in all_expressions() if re.search(r"\b(no|not|never)\b|n't", one.text)]
     assert learned
