@@ -292,6 +292,19 @@ def test_a_vector_file_gives_the_union_of_its_polygons(tmp_path: Path) -> None:
     assert aoi.crs == CRS("EPSG:4326")
 
 
+def test_a_geoparquet_gives_the_same_area_as_a_geopackage(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame({"name": ["park"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32633")
+    area.to_parquet(tmp_path / "a.parquet")
+    area.to_file(tmp_path / "a.gpkg")
+    assert read_aoi(tmp_path / "a.parquet") == read_aoi(tmp_path / "a.gpkg")
+
+
+def test_a_parquet_without_shapes_is_refused_by_name(tmp_path: Path) -> None:
+    pandas.DataFrame({"name": ["park"]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(GridError, match=r"a\.parquet: found a file that does not open"):
+        read_aoi(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize("content", ["{}", '{"type": "Point", "coordinates": [1, 2]}'])
 def test_a_vector_file_without_polygons_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "aoi.geojson"
