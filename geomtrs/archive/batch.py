@@ -179,7 +179,7 @@ def _ask_all(
                 with suppress(OutputError):  # no room for this either: found running, it is begun again
                     ledger.set(scene.id, "pending")
                 raise
-            facts = {"reason": str(error)}
+            facts = {"reason": str(error).replace("--overwrite", "--fresh")}  # as a batch calls it
         except Exception as error:  # whatever is wrong with one scene, the others are asked
             log.debug("%s", scene.id, exc_info=True)
             facts = {"reason": " ".join(f"{type(error).__name__}: {error}".split())}
