@@ -122,7 +122,7 @@ Regularize = Annotated[
         "--regularize/--no-regularize", help="Right angles, for buildings (extra: shapes).", rich_help_panel=_ANSWER
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist, those of ask among them.", rich_help_panel=_ANSWER)]
 
 # --- How it runs
 
