@@ -41,21 +41,21 @@ _LEAD = (
 )
 _TAIL = r"(?: in (?:area|size)| each| large| big)?"
 _MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less) th[ae]n"
+_LEAST = (
+    rf"{_MORE} or equal to|equal to or {_MORE}|at least|(?:no|not) {_LESS}|"
+    r"(?:with )?(?:a )?min(?:imum|\.)?(?: (?:area|size))?(?: of)?"
+)
+_MOST = (
+    rf"{_LESS} or equal to|equal to or {_LESS}|at most|up to|(?:no|not) {_MORE}|"
+    r"(?:with )?(?:a )?max(?:imum|\.)?(?: (?:area|size))?(?: of)?"
+)
 # Phrase, sign → (which limit, whether the limit itself is kept).
 _COMPARED: tuple[tuple[str, str, str, bool], ...] = (
-    (
-        rf"{_MORE} or equal to|equal to or {_MORE}|at least|(?:no|not) {_LESS}|"
-        r"(?:with )?(?:a )?min(?:imum|\.)?(?: (?:area|size))?(?: of)?",
-        ">=|=>|≥", "least", True,
-    ),
-    (
-        rf"{_LESS} or equal to|equal to or {_LESS}|at most|up to|(?:no|not) {_MORE}|"
-        r"(?:with )?(?:a )?max(?:imum|\.)?(?: (?:area|size))?(?: of)?",
-        "<=|=<|≤", "most", True,
-    ),
+    (_LEAST, ">=|=>|≥", "least", True),
+    (_MOST, "<=|=<|≤", "most", True),
     (rf"over|above|exceed(?:s|ing)?|in excess of|{_MORE}", ">", "least", False),
     (rf"under|below|{_LESS}", "<", "most", False),
-)  # fmt: skip
+)
 _COMPARING = "|".join(words for words, *_ in _COMPARED)
 _RANGES = (
     rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}",

@@ -19,8 +19,8 @@ from tiling.vrt import TRUST, is_markup
 
 _LONLAT = CRS("EPSG:4326")
 
-# pyogrio's errors are RuntimeErrors, GEOS's ShapelyErrors; of some damaged files pyogrio says IndexError, of tables that
-# are no GeoParquet, or of one in name only, geopandas says KeyError or TypeError.
+# pyogrio's errors are RuntimeErrors, GEOS's ShapelyErrors; of some damaged files pyogrio says IndexError, of a
+# GeoParquet in name only geopandas says KeyError or TypeError.
 _UNREADABLE = (RuntimeError, ValueError, OSError, LookupError, TypeError, shapely.errors.ShapelyError)
 _PARQUET = (".parquet", ".geoparquet", ".pq")
 _HEAD_BYTES = 65_536

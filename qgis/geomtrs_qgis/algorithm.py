@@ -77,7 +77,7 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
         return ended
 
     def add_answer_parameters(self, *, further: bool = False) -> None:
-        """Sentences, threshold, smallest area, model and how large it is shown pixels: as `answer_arguments` reads them.
+        """Sentences, threshold, smallest area, model and size of its pixels: as `answer_arguments` reads them.
 
         further  of an earlier run: its model answers, and what is left empty is as it was there
         """

@@ -325,7 +325,8 @@ def test_further_answers_go_with_the_features_they_were_asked_of_but_not_what_is
 def test_a_further_answer_that_the_next_run_reads_stays(mine: ChangeResult, pair: tuple[str, str]) -> None:
     area = mine.ask(FURTHER).folder / "changes.gpkg"
     before = area.read_bytes()
-    geomtrs.detect(*pair, query=FIRST, out=mine.folder, overwrite=True, aoi=area, **HOW)
+    options: Options = {**HOW, "aoi": area}
+    geomtrs.detect(*pair, query=FIRST, out=mine.folder, overwrite=True, **options)
     assert area.read_bytes() == before
 
 
