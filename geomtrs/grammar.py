@@ -67,9 +67,13 @@ _CUT = re.compile(
     rf"and|{_COMPARING})[ -])$",
     re.IGNORECASE,
 )
-# A size that is left in a sentence, and one that a reader of another country may mean otherwise.
+# "Over 500 m² and trees": the size is of one thing only.
+_ANOTHER = re.compile(rf"^,? (?:and|or) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
+# A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
+_COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
 _LEFT = re.compile(
-    rf"(?:\b(?:{_COMPARING}) |[<>≥≤]=? ?)\d[\d.,]*|\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
+    rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[<>≥≤]=? ?){_COUNTED}|"
+    rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
     re.IGNORECASE,
 )
 _POINTED = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}\.\d{{3}} ?(?:{_UNIT})(?![\w²])", re.IGNORECASE)
@@ -97,7 +101,7 @@ _OPENER = (
 _COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
 _SUPERLATIVE = "|".join((*_LARGEST, *_SMALLEST))
 _RANK = re.compile(
-    rf"^(?P<open>{_OPENER})(?:the )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
+    rf"^(?P<open>{_OPENER})(?:the )?(?:top )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
     rf"(?P<rank>{_SUPERLATIVE})(?: (?P<after>{_COUNT}))?(?: (?P<of>of)(?: all)?(?: the)?)? (?P<rest>.+)$"
 )
 _TRAILING_RANK = re.compile(
@@ -200,11 +204,15 @@ def read(sentence: str) -> tuple[str, ScenePart]:
 
 
 def doubts(sentence: str) -> tuple[str, ...]:
-    """What `read` left of a size in a sentence, or read in one of two ways; a line each."""
-    left, pointed = _LEFT.search(read(sentence)[0]), _POINTED.search(sentence)
+    """What `read` left of a measure in a sentence, or read in one of two ways, or as nothing; a line each."""
+    text, part = read(sentence)
+    left, pointed = _LEFT.search(text), _POINTED.search(sentence)
     told = []
     if left:
-        told.append(f"“{left[0].strip()}” is not read as a size; “over 500 m²” or “between 0.5 and 2 ha” would be")
+        known = "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"
+        told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
+    if part.least and part.most and part.least.area_m2 > part.most.area_m2:
+        told.append(f"“{sentence}” is answered with nothing: no area is both ({part})")
     if pointed:
         told.append(f"“{pointed[0]}” is read with a decimal point; write 1,000 or 1000 for thousands")
     return tuple(told)
@@ -261,7 +269,7 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         return text, part
     for pattern in _RANGES:
         found = re.search(pattern, text, re.IGNORECASE)
-        if found and part.least is part.most is None and _stands(found, text):
+        if found and part.least is part.most is None and _stands(found, text) and not _of_one(found, text):
             low, unit, high, last = found.groups()
             least, most = _area(low, unit or last), _area(high, last)
             if least <= most:
@@ -271,7 +279,7 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         found = re.search(
             rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}", text, re.IGNORECASE
         )
-        if found and getattr(part, which) is None and not _DENIED.search(text[: found.start()].lower()):
+        if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
             limit = Limit(_area(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
@@ -280,7 +288,7 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         text,
         re.IGNORECASE,
     )
-    if found and _stands(found, text):
+    if found and _stands(found, text) and not _of_one(found, text):
         limit = Limit(_area(found[1], found[2]))
         less = found[3].lower() in ("less", "smaller")
         part = replace(part, most=limit) if less else replace(part, least=limit)
@@ -290,7 +298,15 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
 
 def _stands(found: re.Match[str], text: str) -> bool:
     """The number is whole, and nothing before it turns it round."""
-    return not _CUT.search(text[: found.start(1)]) and not _DENIED.search(text[: found.start()].lower())
+    return not _CUT.search(text[: found.start(1)]) and not _denied(found, text)
+
+
+def _denied(found: re.Match[str], text: str) -> bool:
+    return bool(_DENIED.search(text[: found.start()].lower()))
+
+
+def _of_one(found: re.Match[str], text: str) -> bool:
+    return bool(_ANOTHER.match(text[found.end() :]))
 
 
 def _without(text: str, found: re.Match[str]) -> str:

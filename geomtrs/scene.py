@@ -250,8 +250,10 @@ _DENIALS = re.compile(
     r"|.* any ?(?:more|longer)\b))\b",
     re.IGNORECASE,
 )
+# "Between the two dates", "between 2016 and 2020" are times.
+_TIMES = r"(?:the |these )?(?:two |both )?(?:dates|images|pictures|photos|years|first|\d{4})\b"
 _NEIGHBOURS = re.compile(
-    r"\b(beside|next to|between|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
+    rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
 )
 
 

@@ -28,6 +28,7 @@ def over(area_m2: float) -> ScenePart:
         ("the new building that is the largest", "the new building", LARGEST),
         ("the two smallest ponds that appeared", "the ponds that appeared", ScenePart(largest=False, count=2)),
         ("show me the 3 largest new roofs", "show me the new roofs", ScenePart(largest=True, count=3)),
+        ("top 5 largest new roofs", "the new roofs", ScenePart(largest=True, count=5)),
         ("the second largest new building", "the new building", ScenePart(largest=True, count=1, skip=1)),
         ("the two new houses", "the new houses", ScenePart(count=2)),
         ("the new buildings over 500 m²", "the new buildings", over(500)),
@@ -107,6 +108,8 @@ def test_words_about_the_scene_that_are_denied_are_not_taken_for_their_opposite_
         "new houses in the north, and trees felled in the south",
         "the largest new building and the largest new lake",
         "new buildings over 2 ha or under 500 m²",
+        "new buildings over 200 m² and trees that disappeared",
+        "new ponds of 2 ha or more and new roads",
         "two thirds of the forest that was cleared",
     ],
 )
@@ -158,13 +161,18 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
 @pytest.mark.parametrize(
     "size",
     ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
-     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
+     "within 100 m of a river", "longer than 200 m", "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
 )  # fmt: skip
 def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
     sentence = f"new fields {size}"
     assert read(sentence) == (sentence, ScenePart())
     (line,) = doubts(sentence)
-    assert "is not read as a size" in line
+    assert "is left in the sentence" in line
+
+
+def test_limits_that_leave_nothing_are_told_b8() -> None:
+    (line,) = doubts("new buildings over 1 ha but under 500 m²")
+    assert line.endswith("is answered with nothing: no area is both (kept area_m2 > 10000 · area_m2 < 500)")
 
 
 def test_a_point_before_three_digits_is_told_to_be_decimal_b8() -> None:
