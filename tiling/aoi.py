@@ -37,7 +37,7 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
     """The polygons of a vector file, or of a bbox ``"W,S,E,N"``, as one geometry.
 
     crs  that of a bbox (EPSG:4326 unless given), and of a file that has none of its own
-    Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N.
+    Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N, or no degrees.
     """
     numbers = _numbers(spec)
     if numbers is None:
@@ -49,6 +49,13 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
             found=f"the bbox {spec}",
             wanted="W,S,E,N with W < E and S < N",
             remedy="order the numbers so; across the antimeridian give a projected --aoi-crs",
+        )
+    if crs is None and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90):
+        raise GridError(
+            "AOI",
+            found=f"the bbox {spec}",
+            wanted="degrees (EPSG:4326), or their CRS",
+            remedy="say it: --aoi-crs EPSG:…",
         )
     return Geometry(shapely.box(west, south, east, north), crs or _LONLAT)
 

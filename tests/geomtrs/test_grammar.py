@@ -161,7 +161,8 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
 @pytest.mark.parametrize(
     "size",
     ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
-     "within 100 m of a river", "longer than 200 m", "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
+     "within 100 m of a river", "longer than 200 m",
+     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
 )  # fmt: skip
 def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
     sentence = f"new fields {size}"

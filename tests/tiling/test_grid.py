@@ -263,6 +263,13 @@ def test_a_bbox_in_the_wrong_order_is_refused(spec: str) -> None:
         read_aoi(spec)
 
 
+def test_a_bbox_that_is_no_degrees_asks_for_its_crs() -> None:
+    with pytest.raises(GridError, match=r"wanted degrees .*remedy: say it: --aoi-crs"):
+        read_aoi("500100,5099800,500200,5099900")
+    assert read_aoi("500100,5099800,500200,5099900", CRS("EPSG:32633")).crs == CRS("EPSG:32633")
+    assert read_aoi("170,-20,190,-10").boundingbox == (170, -20, 190, -10)
+
+
 def test_of_several_layers_none_is_taken_for_the_area_unasked(tmp_path: Path) -> None:
     area = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
     for name in ("parks", "lakes"):
