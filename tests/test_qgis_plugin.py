@@ -220,7 +220,8 @@ def test_qgis_lists_the_algorithms_and_their_parameters(process: Process) -> Non
     for name, words in named.items():
         assert f"geomtrs:{name}\t{words}" in listed
     told = process("help", "geomtrs:detect").stdout
-    for name in ("IMAGES", "QUERY", "EXTENT", "THRESHOLD", "MIN_AREA", "MODEL", "ENLARGE", "OUTPUT", "POLYGONS"):
+    shared = ("QUERY", "THRESHOLD", "MIN_AREA", "MODEL", "ENLARGE", "OUTPUT")
+    for name in ("IMAGES", "EXTENT", *shared, "POLYGONS", "PROJECT"):
         assert f"\n{name}" in told
 
 
