@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from geomtrs.earlier import ASKED
 from geomtrs.errors import JobError, QueryError
 from geomtrs.events import silent
 from geomtrs.features import OF_THE_ANSWER, read_kept
@@ -58,7 +59,7 @@ def _own_folder(first: Path, queries: Sequence[Query]) -> Path:
     A run is a folder with a record and checksums of its own: what was sealed before stays as it is.
     """
     more = f"-and-{len(queries) - 1}-more" if len(queries) > 1 else ""
-    name = f"ask-{slugs(queries)[0]}{more}"
+    name = f"{ASKED}{slugs(queries)[0]}{more}"
     folders = (first / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     return next(folder for folder in folders if _asked_in(folder) in {None, tuple(queries)})
 

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from geomtrs.clock import Clock
+from geomtrs.earlier import forget_earlier
 from geomtrs.events import Listener, Stage
 from geomtrs.features import keep_look, kept_look
 from geomtrs.memory import give_back
 from geomtrs.naming import Channel, Names
-from geomtrs.outputs import checksums, tracks, vector
+from geomtrs.outputs import tracks, vector
 from geomtrs.outputs.keep import kept
 from geomtrs.outputs.look import SceneReader, TornStack
 from geomtrs.outputs.preview import Caption, write_preview
@@ -44,7 +45,6 @@ _ASIDE_PX = 8192 * 8192
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_RECORDS = ("checksums.json", "run.json", "item.json", "project.qgz", "failures.geojson")
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 _FOLLOWED_BY = {".tif": (".qml",), ".shp": _SHAPEFILE}
 
@@ -130,19 +130,10 @@ def write_outputs(job: Answered, failed: Sequence[BlockFailure], clock: Clock, o
 
 
 def _forget_earlier(job: Answered) -> None:
-    """Neither the records of an earlier answer are left, which are not true any more, nor files that it alone had.
-
-    What it did not list as its own stays, and what this run reads of it, with the files beside that.
-    """
+    """Nothing is left of an earlier answer but what is replaced now, is the user's, or is read by this run."""
     ours = {path.name for path in job.names.targets(job.folder, job.spec.formats)}
     ours |= {f"{Path(name).stem}{part}" for name in ours for part in _FOLLOWED_BY.get(Path(name).suffix, ())}
-    read = {(path.parent, path.stem) for path in map(Path, job.spec.files)}
-    gone = checksums.listed(job.folder) - ours
-    for path in list(job.folder.iterdir()):
-        if path.name in gone and (path.parent, path.stem) not in read:
-            path.unlink()
-    for record in _RECORDS:
-        (job.folder / record).unlink(missing_ok=True)
+    forget_earlier(job.folder, but=ours, read=job.spec.files)
 
 
 def _write_rasters(job: Answered, channel: Channel, tables: Mapping[int, geopandas.GeoDataFrame]) -> AnswerRasters:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 ACRE_M2, SQUARE_FOOT_M2 = 4046.8564224, 0.09290304  # international acre and foot
 
 _UNITS: tuple[tuple[str, float], ...] = (
-    (r"km²|km2|sq\.? ?km|square (?:kilomet(?:re|er)s?)", 1e6),
-    (r"m²|m2|sq\.? ?m|sqm|square (?:met(?:re|er)s?)", 1.0),
+    (r"km\^?[²2]|sq\.? ?km|(?:square|sq\.?) (?:km|kilomet(?:re|er)s?)", 1e6),
+    (r"m\^?[²2]|sq\.? ?m\.?|(?:square|sq\.?) met(?:re|er)s?|met(?:re|er)s squared", 1.0),
     (r"ha|hectares?", 1e4),
     (r"acres?|ac", ACRE_M2),
-    (r"ft²|ft2|sq\.? ?ft|sqft|square (?:foot|feet)", SQUARE_FOOT_M2),
+    (r"ft\^?[²2]|sq\.? ?ft\.?|(?:square|sq\.?) (?:foot|feet)", SQUARE_FOOT_M2),
 )
 _WORDS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -27,23 +27,58 @@ _ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
 _LARGEST = ("largest", "biggest", "greatest", "most extensive")
 _SMALLEST = ("smallest", "tiniest", "least extensive")
 
-_NUMBER = rf"(?:\d{{1,3}}(?:[ ,]\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
+# A comma, space or apostrophe before three digits parts thousands. A comma before one or two digits, or behind 0, is
+# decimal ("1,5 ha"), a point too ("1.250 ha"), unless there are two of it or a comma follows.
+_GROUPED = r"[1-9]\d{0,2}(?:[ ,']\d{3})+(?:\.\d+)?"
+_CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d+))"
+_DIGITS = rf"(?:{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
+_NUMBER = rf"(?:{_DIGITS}|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
 _UNIT = "|".join(pattern for pattern, _ in _UNITS)
-_AREA = rf"{_NUMBER} ?(?:{_UNIT})(?![\w²])"
 _LEAD = (
-    r"(?:,? ?\b(?:(?:that|which) (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?)|"
-    r"(?:with|having) an? (?:area|size|footprint)(?: of)?|of|covering|measuring|sized))?"
+    r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
+    r"(?:with|having)(?: an?)? (?:area|size|footprint)(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
+    r"of(?: (?:area|size))?|covering|measuring|sized)|(?:, |(?<=\())(?:area|size))?"
 )
 _TAIL = r"(?: in (?:area|size)| each| large| big)?"
-# Phrase → (which limit, whether the limit itself is kept).
-_COMPARED: tuple[tuple[str, str, bool], ...] = (
-    (r"at least|no (?:smaller|less) than|not (?:smaller|less) than|a minimum of", "least", True),
-    (r"at most|up to|no (?:larger|bigger|more) than|not (?:larger|bigger|more) than|a maximum of", "most", True),
-    (r"over|above|exceeding|in excess of|(?:larger|bigger|greater|more) than", "least", False),
-    (r"under|below|(?:smaller|less) than", "most", False),
+_MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less) th[ae]n"
+_LEAST = (
+    rf"{_MORE} or equal to|equal to or {_MORE}|at least|(?:no|not) {_LESS}|"
+    r"(?:with )?(?:a )?min(?:imum|\.)?(?: (?:area|size))?(?: of)?"
 )
+_MOST = (
+    rf"{_LESS} or equal to|equal to or {_LESS}|at most|up to|(?:no|not) {_MORE}|"
+    r"(?:with )?(?:a )?max(?:imum|\.)?(?: (?:area|size))?(?: of)?"
+)
+# Phrase, sign → (which limit, whether the limit itself is kept).
+_COMPARED: tuple[tuple[str, str, str, bool], ...] = (
+    (_LEAST, ">=|=>|≥", "least", True),
+    (_MOST, "<=|=<|≤", "most", True),
+    (rf"over|above|exceed(?:s|ing)?|in excess of|{_MORE}", ">", "least", False),
+    (rf"under|below|{_LESS}", "<", "most", False),
+)
+_COMPARING = "|".join(words for words, *_ in _COMPARED)
+_RANGES = (
+    rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}",
+    rf"{_LEAD},? ?(?:\bbetween )?({_DIGITS})(?: ?({_UNIT}))? ?[-–—] ?({_DIGITS}) ?({_UNIT})(?![\w²]){_TAIL}",
+)
+# What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
+_CUT = re.compile(
+    rf"(?:[\w.,'/^+-]|[<>=≥≤] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(_WORDS[1:])}|"
+    rf"and|{_COMPARING})[ -])$",
+    re.IGNORECASE,
+)
+# "Over 500 m² and trees": the size is of one thing only.
+_ANOTHER = re.compile(rf"^,? (?:and|or) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
+# A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
+_COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
+_LEFT = re.compile(
+    rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[<>≥≤]=? ?){_COUNTED}|"
+    rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
+    re.IGNORECASE,
+)
+_POINTED = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}\.\d{{3}} ?(?:{_UNIT})(?![\w²])", re.IGNORECASE)
 # "Over 2 ha or under 500 m²": nothing is both.
-_EITHER = re.compile(rf"(?:{_UNIT}) or (?:{'|'.join(words for words, _, _ in _COMPARED)})\b", re.IGNORECASE)
+_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[<>=≥≤])", re.IGNORECASE)
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
@@ -54,7 +89,7 @@ _SCENE = r"(?: of (?:the )?(?:whole )?(?:image|images|scene|picture|map|area|pho
 _PLACE = re.compile(
     r",? ?\b(?:(?:located|situated|lying) )?(?:in|on|at|within|across) the "
     rf"(?:{_MIDDLE}|{_POINT}|{_PICTURE}){_PART}{_SCENE}"
-    r"(?=$|[,.;:?!]| (?:that|which|and (?:over|under|at|larger|smaller)|over|under|above|below|larger|bigger|smaller|"
+    r"(?=$|[,.;:?!)]| (?:that|which|and (?:over|under|at|larger|smaller)|over|under|above|below|larger|bigger|smaller|"
     r"with an area|of (?:more|less|at)|at (?:least|most)|between \d)\b)"
 )
 _SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
@@ -66,7 +101,7 @@ _OPENER = (
 _COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
 _SUPERLATIVE = "|".join((*_LARGEST, *_SMALLEST))
 _RANK = re.compile(
-    rf"^(?P<open>{_OPENER})(?:the )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
+    rf"^(?P<open>{_OPENER})(?:the )?(?:top )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
     rf"(?P<rank>{_SUPERLATIVE})(?: (?P<after>{_COUNT}))?(?: (?P<of>of)(?: all)?(?: the)?)? (?P<rest>.+)$"
 )
 _TRAILING_RANK = re.compile(
@@ -146,7 +181,7 @@ class ScenePart:
         told = [str(self.place)] if self.place else []
         for limit, sign in ((self.least, ">"), (self.most, "<")):
             if limit is not None:
-                told.append(f"area_m2 {sign}{'=' if limit.inclusive else ''} {limit.area_m2:g}")
+                told.append(f"area_m2 {sign}{'=' if limit.inclusive else ''} {round(limit.area_m2, 2):.12g}")
         if self.count is not None:
             kind = {True: "largest", False: "smallest", None: "surest"}[self.largest]
             told.append(f"{kind} {self.count}" if not self.skip else f"{_ORDINALS[self.skip + 1]} {kind}")
@@ -161,10 +196,26 @@ def read(sentence: str) -> tuple[str, ScenePart]:
     text, part = _read_sizes(text, part)
     text, part = _read_place(text, part)  # "over 500 m² in the north": now it ends the sentence
     text, part = _read_rank(text, part)
-    text = _spaced(text).strip(" ,;:")
+    text = _spaced(re.sub(r"[(\[]\s*[)\]]", "", text))  # "(> 500 m²)" leaves its brackets
+    text = re.sub(r" (?=[.,;:?!)]+(?: |$))", "", text).strip(" ,;:")
     if not part or not re.search(r"\w", re.sub(r"\b(?:the|all|any|and)\b", "", text.lower())):
         return _spaced(sentence), ScenePart()
     return text, part
+
+
+def doubts(sentence: str) -> tuple[str, ...]:
+    """What `read` left of a measure in a sentence, or read in one of two ways, or as nothing; a line each."""
+    text, part = read(sentence)
+    left, pointed = _LEFT.search(text), _POINTED.search(sentence)
+    told = []
+    if left:
+        known = "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"
+        told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
+    if part.least and part.most and part.least.area_m2 > part.most.area_m2:
+        told.append(f"“{sentence}” is answered with nothing: no area is both ({part})")
+    if pointed:
+        told.append(f"“{pointed[0]}” is read with a decimal point; write 1,000 or 1000 for thousands")
+    return tuple(told)
 
 
 def write(head: str, part: ScenePart) -> str:
@@ -216,18 +267,19 @@ def _place_of(match: re.Match[str]) -> Place | None:
 def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     if _EITHER.search(text):
         return text, part
-    between = re.search(
-        rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}",
-        text,
-        re.IGNORECASE,
-    )
-    if between and not _DENIED.search(text[: between.start()].lower()):
-        low, unit, high, last = between.groups()
-        part = replace(part, least=Limit(_area(low, unit or last)), most=Limit(_area(high, last)))
-        text = text[: between.start()] + " " + text[between.end() :]
-    for words, which, inclusive in _COMPARED:
-        found = re.search(rf"{_LEAD},? ?\b(?:{words}) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}", text, re.IGNORECASE)
-        if found and getattr(part, which) is None and not _DENIED.search(text[: found.start()].lower()):
+    for pattern in _RANGES:
+        found = re.search(pattern, text, re.IGNORECASE)
+        if found and part.least is part.most is None and _stands(found, text) and not _of_one(found, text):
+            low, unit, high, last = found.groups()
+            least, most = _area(low, unit or last), _area(high, last)
+            if least <= most:
+                part = replace(part, least=Limit(least), most=Limit(most))
+                text = f"{text[: found.start()]} {text[found.end() :]}"
+    for words, signs, which, inclusive in _COMPARED:
+        found = re.search(
+            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}", text, re.IGNORECASE
+        )
+        if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
             limit = Limit(_area(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
@@ -236,12 +288,25 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         text,
         re.IGNORECASE,
     )
-    if found:
+    if found and _stands(found, text) and not _of_one(found, text):
         limit = Limit(_area(found[1], found[2]))
         less = found[3].lower() in ("less", "smaller")
         part = replace(part, most=limit) if less else replace(part, least=limit)
         text = _without(text, found)
     return text, part
+
+
+def _stands(found: re.Match[str], text: str) -> bool:
+    """The number is whole, and nothing before it turns it round."""
+    return not _CUT.search(text[: found.start(1)]) and not _denied(found, text)
+
+
+def _denied(found: re.Match[str], text: str) -> bool:
+    return bool(_DENIED.search(text[: found.start()].lower()))
+
+
+def _of_one(found: re.Match[str], text: str) -> bool:
+    return bool(_ANOTHER.match(text[found.end() :]))
 
 
 def _without(text: str, found: re.Match[str]) -> str:
@@ -299,9 +364,10 @@ def _area(number: str, unit: str) -> float:
 
 
 def _value(number: str) -> float:
-    text = number.lower().replace(",", "").replace(" ", "")
-    if text[0].isdigit():
-        return float(text)
+    text = re.sub("[ ']", "", number.lower())
+    if text[-1].isdigit():
+        decimal = re.fullmatch(_CONTINENTAL, text)
+        return float(text.replace(".", "").replace(",", ".") if decimal else text.replace(",", ""))
     said = {"half": 0.5, "halfa": 0.5, "halfan": 0.5, "aquarterofa": 0.25, "aquarterofan": 0.25, "a": 1.0, "an": 1.0}
     return said[text] if text in said else float(_WORDS.index(text))
 

@@ -14,6 +14,7 @@ from geomtrs import dates as dating
 from geomtrs.arrays import PREFIX, ArrayRaster
 from geomtrs.beside import read_beside
 from geomtrs.errors import JobError, QueryError
+from geomtrs.grammar import doubts
 from geomtrs.inputs import date_of
 from geomtrs.models.base import ModelCard, TileSpec
 from geomtrs.query import Query
@@ -122,6 +123,11 @@ def asked_lines(queries: Sequence[Query]) -> list[str]:
     return [f"asked   “{query.model_text}” · {query.scene_part}" for query in queries if query.scene_part]
 
 
+def sentence_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
+    """What is to be minded of the sentences, whatever the images."""
+    return (*_language_notes(spec, card), *_size_notes(spec.queries), *_neighbour_notes(spec.queries, card))
+
+
 def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster] | None = None) -> Scene:
     """The images of a spec on one grid. Raises SourceError or GridError where they cannot be.
 
@@ -139,8 +145,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
         *(date.note for date in found if date.note and spec.dates is None),
         *dating.order_notes(dates),
         *(() if spec.pixels else _resolution_notes(stack, card.tile_spec)),
-        *_language_notes(spec, card),
-        *_neighbour_notes(spec.queries, card),
+        *sentence_notes(spec, card),
     )
     pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
     return Scene(stack, aoi, dates, pairs, tuple(dict.fromkeys(notes)), times)
@@ -149,7 +154,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
 def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:
     """The scene as an earlier run found it; no image is opened. Raises QueryError as `open_scene` does for words."""
     _refuse_limits_without_ground(spec, stack)
-    notes = (*_language_notes(spec, card), *_neighbour_notes(spec.queries, card))
+    notes = sentence_notes(spec, card)
     stack = replace(stack, files=OpenFiles(sign=signer(spec.run.sign)))
     pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
     return Scene(stack, stack.aoi, dates, pairs, notes, times)
@@ -248,9 +253,16 @@ _DENIALS = re.compile(
     r"|.* any ?(?:more|longer)\b))\b",
     re.IGNORECASE,
 )
+# "Between the two dates", "between 2016 and 2020" are times.
+_TIMES = r"(?:the |these )?(?:two |both )?(?:dates|images|pictures|photos|years|first|\d{4})\b"
 _NEIGHBOURS = re.compile(
-    r"\b(beside|next to|between|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
+    rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
 )
+
+
+def _size_notes(queries: Sequence[Query]) -> tuple[str, ...]:
+    """Sizes that stay in a sentence, where the model cannot measure them, or that may be meant otherwise."""
+    return tuple(dict.fromkeys(line for query in queries if not query.whole for line in doubts(query.text)))
 
 
 def _neighbour_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ...]:

@@ -217,6 +217,15 @@ class JobSpec:
             _one_of("format", name, FORMATS)
         for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "max_shift_px"):
             _at_least(name, getattr(self, name), 0)
+        if self.max_area_m2 == 0:
+            raise QueryError("--max-area", found="0", wanted="above 0", remedy="leave it out for no limit")
+        if self.min_area_m2 is not None and self.max_area_m2 is not None and self.min_area_m2 > self.max_area_m2:
+            raise QueryError(
+                "--min-area",
+                found=f"{self.min_area_m2:g} m², above --max-area {self.max_area_m2:g} m²",
+                wanted="at most --max-area",
+                remedy="swap them, or leave one out",
+            )
         _at_least("block_tiles", self.block_tiles, 1)
         _at_least("tile_px", self.tile_px, 1)
         if self.enlarge not in (None, 1, 2, 4):

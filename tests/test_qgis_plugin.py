@@ -220,7 +220,8 @@ def test_qgis_lists_the_algorithms_and_their_parameters(process: Process) -> Non
     for name, words in named.items():
         assert f"geomtrs:{name}\t{words}" in listed
     told = process("help", "geomtrs:detect").stdout
-    for name in ("IMAGES", "QUERY", "EXTENT", "THRESHOLD", "MIN_AREA", "MODEL", "OUTPUT", "POLYGONS", "PROJECT"):
+    shared = ("QUERY", "THRESHOLD", "MIN_AREA", "MODEL", "ENLARGE", "OUTPUT")
+    for name in ("IMAGES", "EXTENT", *shared, "POLYGONS", "PROJECT"):
         assert f"\n{name}" in told
 
 
@@ -248,6 +249,21 @@ def test_a_pair_is_answered_in_its_area_and_verified(process: Process, tmp_path:
     (out / "preview_new-roads.png").write_bytes(b"no more")
     checked = process("--json", "run", "geomtrs:verify", "--", f"FOLDER={out}")
     assert json.loads(checked.stdout)["results"] == {"SOUND": False, "FAULTS": 1}
+
+
+@pytest.mark.qgis
+def test_pixels_are_shown_as_large_as_asked_and_as_the_model_wants_else(process: Process, tmp_path: Path) -> None:
+    before, after = images(tmp_path)
+    for told, wanted in (([], None), (["ENLARGE=4"], 4)):
+        out = tmp_path / str(wanted)
+        ran = process(
+            "run", "geomtrs:detect", "--", f"IMAGES={before}", f"IMAGES={after}", "QUERY=new roofs",
+            "MODEL=differencing", f"OUTPUT={out}", *told,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert json.loads((out / "run.json").read_bytes())["job"]["spec"]["enlarge"] == wanted
+    ran = process("run", "geomtrs:detect", "--", f"IMAGES={before}", f"IMAGES={after}", "QUERY=new roofs", "ENLARGE=3")
+    assert ran.returncode != 0
 
 
 @pytest.mark.qgis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from tiling.vrt import TRUST, is_markup
 
 _LONLAT = CRS("EPSG:4326")
 
-# pyogrio's errors are RuntimeErrors, GEOS's ShapelyErrors; of some damaged files pyogrio says IndexError.
-_UNREADABLE = (RuntimeError, ValueError, OSError, IndexError, shapely.errors.ShapelyError)
+# pyogrio's errors are RuntimeErrors, GEOS's ShapelyErrors; of some damaged files pyogrio says IndexError, of a
+# GeoParquet in name only geopandas says KeyError or TypeError.
+_UNREADABLE = (RuntimeError, ValueError, OSError, LookupError, TypeError, shapely.errors.ShapelyError)
+_PARQUET = (".parquet", ".geoparquet", ".pq")
 _HEAD_BYTES = 65_536
 _STRANGERS = {
     b"<ogrvrt": "a virtual layer, which names other sources",
@@ -34,7 +37,7 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
     """The polygons of a vector file, or of a bbox ``"W,S,E,N"``, as one geometry.
 
     crs  that of a bbox (EPSG:4326 unless given), and of a file that has none of its own
-    Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N.
+    Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N, or no degrees.
     """
     numbers = _numbers(spec)
     if numbers is None:
@@ -46,6 +49,13 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
             found=f"the bbox {spec}",
             wanted="W,S,E,N with W < E and S < N",
             remedy="order the numbers so; across the antimeridian give a projected --aoi-crs",
+        )
+    if crs is None and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90):
+        raise GridError(
+            "AOI",
+            found=f"the bbox {spec}",
+            wanted="degrees (EPSG:4326), or their CRS",
+            remedy="say it: --aoi-crs EPSG:…",
         )
     return Geometry(shapely.box(west, south, east, north), crs or _LONLAT)
 
@@ -62,18 +72,11 @@ def _numbers(spec: str | Path) -> tuple[float, float, float, float] | None:
 
 
 def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
-    # Imported here: a run without a vector AOI needs no second GDAL in its process.
-    from pyogrio import list_layers
-    from pyogrio.raw import read
-
     _refuse_strangers(path)
     try:
-        with warnings.catch_warnings():  # what GDAL takes with a word of warning, an open ring, is refused below
-            warnings.simplefilter("ignore", RuntimeWarning)
-            layers = [name for name, kind in list_layers(str(path)) if kind is not None]  # tables have no shapes
-            meta, _, wkb, _ = read(str(path), layer=layers[0] if layers else 0, columns=[])
+        layers, told, wkb = _geoparquet(path) if str(path).lower().endswith(_PARQUET) else _first_layer(path)
         with np.errstate(invalid="ignore"):  # said below
-            shapes = shapely.from_wkb([one for one in wkb if one is not None]) if wkb is not None else []
+            shapes = shapely.from_wkb([one for one in wkb if one is not None])
         if not np.isfinite(shapely.get_coordinates(shapes)).all():
             raise ValueError("corners that are no numbers")
         polygons = [shapely.force_2d(shapely.make_valid(one)) for one in shapes if one.geom_type.endswith("Polygon")]
@@ -90,10 +93,31 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     if area.is_empty:
         kinds = ", ".join(sorted({one.geom_type for one in shapes})) or "nothing"
         raise GridError(path, found=kinds, wanted="at least one polygon", remedy="draw the AOI as polygons")
-    own = parse_crs(meta["crs"], str(path)) if meta["crs"] else crs
+    own = parse_crs(told, str(path)) if told else crs
     if own is None:
         raise GridError(path, found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
     return Geometry(area, own)
+
+
+def _first_layer(path: str | Path) -> tuple[list[str], str | None, Iterable[bytes | None]]:
+    """The layers that have shapes; CRS and shapes of the first."""
+    # Imported here: a run without a vector AOI needs no second GDAL in its process.
+    from pyogrio import list_layers
+    from pyogrio.raw import read
+
+    with warnings.catch_warnings():  # what GDAL takes with a word of warning, an open ring, is refused by who asks
+        warnings.simplefilter("ignore", RuntimeWarning)
+        layers = [name for name, kind in list_layers(str(path)) if kind is not None]  # tables have no shapes
+        meta, _, wkb, _ = read(str(path), layer=layers[0] if layers else 0, columns=[])
+    return layers, meta["crs"], () if wkb is None else wkb
+
+
+def _geoparquet(path: str | Path) -> tuple[list[str], str | None, Iterable[bytes | None]]:
+    """As of `_first_layer`; the GDAL of pyogrio's wheels reads no Parquet."""
+    from geopandas import read_parquet
+
+    table = read_parquet(path)
+    return [table.geometry.name], table.crs and table.crs.to_wkt(), table.geometry.to_wkb()
 
 
 def _refuse_strangers(path: str | Path) -> None:

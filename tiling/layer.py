@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from tiling.bands import BandLabels, choose_bands
-from tiling.clouds import cloud_name
+from tiling.clouds import cloud_name, refuse_classes
 from tiling.errors import SourceError
 from tiling.grid import Alignment, align, source_geobox, union_geobox
 from tiling.ground import footprint_px
@@ -57,10 +57,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class CloudMask:
-    """A raster that is not zero where a date shows no ground; with ``bits``, where one of these bits is set."""
+    """A raster that is not zero where a date shows no ground; with ``bits``, where one of these bits is set.
+
+    values  it shows none where the raster has one of these; none: see above
+    """
 
     part: Part
     bits: int | None
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +172,20 @@ def shifted(layer: DateLayer, shift_px: tuple[float, float], grid: GeoBox) -> Da
 
 
 def open_cloud_mask(spec: str, rules: ReadRules, grid: GeoBox, files: OpenFiles) -> CloudMask:
-    """The cloud mask that ``PATH[:BAND][&BITS]`` names: without bits, whatever is not zero is cloud."""
-    path, band, bits = cloud_name(spec)
+    """The cloud mask that a text names (see cloud_name): without bits or values, whatever is not zero is cloud."""
+    name = cloud_name(spec)
+    path, band = name.path, name.band
     dataset = files.get(path)
     if not 1 <= band <= dataset.count:
         raise SourceError(
             path, found=f"{dataset.count} bands", wanted=f"band {band} as cloud mask", remedy="give PATH:BAND"
         )
+    if name.bits is None and not name.values:
+        files.reading(path, lambda opened: refuse_classes(opened, name))
     geobox = source_geobox(dataset, rules.assume_crs, pixels=rules.pixels)
     source = replace(describe_source(dataset, [band], geobox=geobox), palette=False, gain=1.0)
     source = replace(source, dtype=dataset.dtypes[band - 1])
-    return CloudMask(Part(source, (0,), place(geobox, grid)), bits)
+    return CloudMask(Part(source, (0,), place(geobox, grid)), name.bits, name.values)
 
 
 def read_layer(
@@ -340,6 +347,8 @@ def _sample_clear(date: OpenedDate, clouds: CloudMask, scene: GeoBox, files: Ope
 def _cloudy(clouds: CloudMask, files: OpenFiles, grid: GeoBox, window: Window) -> NDArray[np.bool_]:
     part = clouds.part
     values = read_placed(part.source, part.placement, files, grid, window, "nearest")[0][0]
+    if clouds.values:
+        return np.isin(values, clouds.values)
     if clouds.bits is None:
         return np.asarray(values != 0)
     return np.asarray((values.astype(np.int64) & clouds.bits) != 0)

@@ -37,7 +37,9 @@ def layer_from_dict(record: Json) -> DateLayer:
         alignment=_alignment(record["alignment"]),
         stretch=Stretch(tuple(record["stretch"]["low"]), tuple(record["stretch"]["high"])),
         fill=(red, green, blue),
-        clouds=None if clouds is None else CloudMask(_part(clouds["part"]), clouds["bits"]),
+        clouds=None
+        if clouds is None
+        else CloudMask(_part(clouds["part"]), clouds["bits"], tuple(clouds.get("values", ()))),
         shift_px=None if shift is None else _shift(shift),
         applied_shift_px=_pair(record["applied_shift_px"]),
     )

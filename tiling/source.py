@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
@@ -31,8 +31,8 @@ Sign: TypeAlias = Callable[[str], str]
 T = TypeVar("T")
 
 _OPEN_PER_THREAD = 64
-_ALPHA_WINDOW_PX = 512
-_ALPHA_WINDOWS = 4  # a side
+_SAMPLED_PX = 512
+_SAMPLED = 4  # a side
 
 
 class OpenFiles:
@@ -207,6 +207,22 @@ def alpha_band(dataset: DatasetReader, rule: AlphaRule) -> tuple[int | None, str
     return None, note
 
 
+def samples(dataset: DatasetReader, band: int) -> Iterator[NDArray[np.generic]]:
+    """What a band holds in up to 16 windows (h, w) of 512 px, spread over the raster, read as they are asked for.
+
+    Raises SourceError with file and window when the data cannot be read.
+    """
+    height, width = min(dataset.height, _SAMPLED_PX), min(dataset.width, _SAMPLED_PX)
+    for top in np.unique(np.linspace(0, dataset.height - height, _SAMPLED).astype(int)):
+        for left in np.unique(np.linspace(0, dataset.width - width, _SAMPLED).astype(int)):
+            window = Window(int(left), int(top), width, height)
+            try:
+                values: NDArray[np.generic] = dataset.read(band, window=window)
+            except (RasterioError, OSError) as error:
+                raise _damaged(dataset.name, window, error) from error
+            yield values
+
+
 def read_native(source: Source, files: OpenFiles, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Pixels (C, h, w) in the raster's type and observed (h, w) of a window, which may reach beyond the raster.
 
@@ -337,17 +353,7 @@ def _is_transparency(dataset: DatasetReader, band: int) -> bool:
     dtype = dataset.dtypes[band - 1]
     full = 1.0 if dtype.startswith("float") else float(np.iinfo(dtype).max)
     allowed = [0, full] if dtype == "uint8" else [0, 255, full]
-    height, width = min(dataset.height, _ALPHA_WINDOW_PX), min(dataset.width, _ALPHA_WINDOW_PX)
-    for top in np.linspace(0, dataset.height - height, _ALPHA_WINDOWS).astype(int):
-        for left in np.linspace(0, dataset.width - width, _ALPHA_WINDOWS).astype(int):
-            window = Window(int(left), int(top), width, height)
-            try:
-                values = dataset.read(band, window=window)
-            except (RasterioError, OSError) as error:
-                raise _damaged(dataset.name, window, error) from error
-            if not np.isin(values, allowed).all():
-                return False
-    return True
+    return all(np.isin(values, allowed).all() for values in samples(dataset, band))
 
 
 def _damaged(path: str, window: Window, error: Exception) -> SourceError:

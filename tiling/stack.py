@@ -55,7 +55,7 @@ class StackOptions:
     alpha         auto: an alpha band counts when it holds 0 and full alone; yes: always; no: never
     assume_crs    CRS of files that have none
     resampling    for dates that do not lie on the first one's lattice
-    cloud_masks   for each date a raster that is not zero under clouds (``PATH[:BAND][&BITS]``) or None; empty: none
+    cloud_masks   for each date a raster that is not zero under clouds (see cloud_name) or None; empty: none
     registration  check: measure and warn; translation: take the measured shift back; off: neither
     max_shift_px  a larger measured shift is not corrected but refused
     pixels        plain pictures: no place on the ground, pixel lies on pixel
@@ -197,7 +197,8 @@ def open_stack(
         clouds = None if spec is None else open_cloud_mask(spec, rules, grid, files)
         layer, observed = lay_date(date, clouds, reference=geoboxes[0], scene=scene, grid=grid, files=files)
         if not observed:
-            notes.append(f"{names[index]}: nothing was observed on the ground the dates share")
+            under = "" if spec is None else f", or the cloud mask {spec} covers it all"
+            notes.append(f"{names[index]}: nothing was observed on the ground the dates share{under}")
         layers.append(layer)
     registered, shift_notes = _register(layers, grid, options, files)
     return Stack(grid, registered, options.resampling, aoi, (*notes, *shift_notes), files)

@@ -33,6 +33,7 @@ from geomtrs.job import Start, run_job
 from geomtrs.notebook import listener
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult, area_text
+from geomtrs.scene import asked_lines, sentence_notes
 from tiling.engine import Waiting
 from tiling.errors import DiskFullError, NoWorkersError, OutputError, TilingError
 
@@ -138,7 +139,10 @@ def batch(
     limit, fresh, at_once = told.pop("limit", None), told.pop("fresh", False), told.pop("at_once", None)
     asked = asked_of(os.fspath(source), query, os.fspath(out), **told)
     scenes = asked.scenes()
-    model_hash = ask_model(asked.spec).model.weights_hash
+    model = ask_model(asked.spec)
+    model_hash = model.model.weights_hash
+    for line in (*asked_lines(asked.spec.queries), *(f"note    {n}" for n in sentence_notes(asked.spec, model.card))):
+        on_event(Stage("asked", line))
     with only_batch(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
         wanted = [scene for scene in scenes if scene.status == "pending"][:limit]
         try:
@@ -179,7 +183,7 @@ def _ask_all(
                 with suppress(OutputError):  # no room for this either: found running, it is begun again
                     ledger.set(scene.id, "pending")
                 raise
-            facts = {"reason": str(error)}
+            facts = {"reason": str(error).replace("--overwrite", "--fresh")}  # as a batch calls it
         except Exception as error:  # whatever is wrong with one scene, the others are asked
             log.debug("%s", scene.id, exc_info=True)
             facts = {"reason": " ".join(f"{type(error).__name__}: {error}".split())}

@@ -80,12 +80,15 @@ def read(
     """
     from geomtrs.data.understood import understand
     from geomtrs.device import choose
+    from geomtrs.grammar import doubts
     from geomtrs.models.nano import load_nano
 
     nano = load_nano(None if weights is None else Path(weights), choose("cpu", "fp32"))
     width = max(map(len, sentences))
     for one in understand(nano, sentences):
         print(f"{one.sentence:{width}}  {one}{'' if one.likeness > SURE else '  (not sure)'}")
+        for line in doubts(one.sentence):
+            print(f"{'':{width}}  {line}")
 
 
 @app.command("convert")

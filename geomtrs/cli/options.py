@@ -55,7 +55,11 @@ Aoi = Annotated[str | None, typer.Option(help="Area of interest: a vector file, 
 AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for W,S,E,N.", rich_help_panel=_IMAGES)]
 CloudMask = Annotated[
     list[str] | None,
-    typer.Option(help="Raster (or raster:band) that is not 0 in clouds; once per date.", rich_help_panel=_IMAGES),
+    typer.Option(
+        help="Raster (or RASTER:BAND) that is not 0 in clouds, once per date; scl.tif=3,8,9,10 names their values, "
+        "'qa.tif&0x18' their bits.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 Register = Annotated[
     str, _choice("check, translation (correct a shift) or off.", _IMAGES, "check", "translation", "off")
@@ -122,7 +126,10 @@ Regularize = Annotated[
         "--regularize/--no-regularize", help="Right angles, for buildings (extra: shapes).", rich_help_panel=_ANSWER
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_ANSWER)]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace outputs that exist, those of ask among them.", rich_help_panel=_ANSWER),
+]
 
 # --- How it runs
 

@@ -12,7 +12,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 # Letters that decomposing does not make plain, and signs that the font lacks.
 LETTERS = {
     "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
-    "ð": "d", "þ": "th", "ı": "i", "–": "-", "—": "-", "’": "'", "‘": "'",
+    "ð": "d", "þ": "th", "ı": "i", "–": "-", "—": "-", "’": "'", "‘": "'", "≥": ">=", "≤": "<=",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from qgis.core import (
     QgsProcessingOutputVectorLayer,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterString,
@@ -27,8 +28,9 @@ from .command import CommandError, Ended, find_program, run
 
 ICON = Path(__file__).parent / "icon.svg"
 SETTING = "GEOMTRS_PROGRAM"
-QUERY, MODEL, THRESHOLD, MIN_AREA = "QUERY", "MODEL", "THRESHOLD", "MIN_AREA"
+QUERY, MODEL, ENLARGE, THRESHOLD, MIN_AREA = "QUERY", "MODEL", "ENLARGE", "THRESHOLD", "MIN_AREA"
 REPLACE, RASTERS, OUTPUT = "REPLACE", "RASTERS", "OUTPUT"
+AS_IT_WANTS = "as the model wants"
 DONE, FAILED, IN_PART, INTERRUPTED = 0, 1, 3, 130
 
 
@@ -75,7 +77,7 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
         return ended
 
     def add_answer_parameters(self, *, further: bool = False) -> None:
-        """Sentences, threshold, smallest area and model: as `answer_arguments` reads them.
+        """Sentences, threshold, smallest area, model and size of its pixels: as `answer_arguments` reads them.
 
         further  of an earlier run: its model answers, and what is left empty is as it was there
         """
@@ -97,6 +99,12 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
             model = QgsProcessingParameterString(MODEL, "Model", "nano")
             model.setHelp("nano, differencing, … : `geomtrs model list` names those of the environment.")
             self.add_advanced(model)
+            enlarge = QgsProcessingParameterEnum(
+                ENLARGE, "Show the model the pixels so many times as large", [AS_IT_WANTS, "1", "2", "4"],
+                defaultValue=AS_IT_WANTS, usesStaticStrings=True,
+            )  # fmt: skip
+            enlarge.setHelp("Finer, and slower by its square. nano wants 2 from pixels of 4 m on, else 1.")
+            self.add_advanced(enlarge)
 
     def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
         """The parameter, folded away at first."""
@@ -155,6 +163,7 @@ class GeomtrsAlgorithm(QgsProcessingAlgorithm):
             )
         told = {
             "model": self.parameterAsString(parameters, MODEL, context).strip(),
+            "enlarge": self.parameterAsEnumString(parameters, ENLARGE, context).replace(AS_IT_WANTS, ""),
             "threshold": self._number(parameters, THRESHOLD, context),
             "min-area": self._number(parameters, MIN_AREA, context),
             "out": self.parameterAsString(parameters, OUTPUT, context),

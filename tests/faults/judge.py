@@ -24,7 +24,8 @@ def answer_again(arguments: list[str], damaged: dict[str, str]) -> None:
         if plain.endswith(".tif"):
             rasterio.shutil.copy(path, plain, driver="GTiff")
         elif plain.endswith(".gpkg"):
-            geopandas.read_file(path).dropna(subset="geometry").to_file(plain, driver="GPKG", engine="pyogrio")
+            read = geopandas.read_parquet if path.endswith(".parquet") else geopandas.read_file
+            read(path).dropna(subset="geometry").to_file(plain, driver="GPKG", engine="pyogrio")
         else:
             frame = pd.read_csv(path, dtype=str) if path.endswith(".csv") else pd.read_parquet(path)
             frame.to_parquet(plain)

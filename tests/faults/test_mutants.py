@@ -131,6 +131,8 @@ def vectors(folder: Path) -> list[Seed]:
         told = area.to_crs(4326) if suffix in {"geojson", "kml"} else area
         told.to_file(file, driver=driver, engine="pyogrio")
         seeds.append(Seed(suffix, file, _detect(*pair, "--aoi", "{}"), "rewritten.gpkg"))
+    area.to_parquet(folder / "park.parquet")
+    seeds.append(Seed("parquet", folder / "park.parquet", _detect(*pair, "--aoi", "{}"), "rewritten.gpkg"))
     table = pd.DataFrame([{"before": pair[0], "after": pair[1], "scene_id": "one"}])
     table.to_csv(folder / "pairs.csv", index=False)
     table.to_parquet(folder / "pairs.parquet")

@@ -307,6 +307,29 @@ def test_features_go_with_the_outputs_they_belong_to(mine: ChangeResult, pair: t
 # --- the command
 
 
+def test_further_answers_go_with_the_features_they_were_asked_of_but_not_what_is_the_users(
+    mine: ChangeResult, pair: tuple[str, str]
+) -> None:
+    gone, noted = mine.ask(FURTHER).folder, mine.ask("new roads").folder
+    (noted / "notes.txt").write_text("mine", encoding="utf-8")
+    (mine.folder / "ask-me.txt").write_text("mine", encoding="utf-8")
+    (mine.folder / "ask-nobody").mkdir()
+    geomtrs.detect(*pair, query=FIRST, out=mine.folder, overwrite=True, **HOW)
+    assert not gone.exists()
+    assert [path.name for path in noted.iterdir()] == ["notes.txt"]
+    assert (mine.folder / "ask-me.txt").exists()
+    assert (mine.folder / "ask-nobody").exists()
+    assert verify(mine.folder) == []
+
+
+def test_a_further_answer_that_the_next_run_reads_stays(mine: ChangeResult, pair: tuple[str, str]) -> None:
+    area = mine.ask(FURTHER).folder / "changes.gpkg"
+    before = area.read_bytes()
+    options: Options = {**HOW, "aoi": area}
+    geomtrs.detect(*pair, query=FIRST, out=mine.folder, overwrite=True, **options)
+    assert area.read_bytes() == before
+
+
 def test_the_command_asks_again_and_tells_the_size(mine: ChangeResult) -> None:
     done = command("ask", str(mine.folder), "-q", FURTHER, "--device", "cpu")
     assert done.returncode == 0, done.stderr

@@ -640,6 +640,15 @@ def test_the_command_says_a_line_a_scene_and_what_failed(tmp_path: Path) -> None
     assert quiet.stderr.startswith("1 of 2 scenes failed: ")
 
 
+def test_what_is_understood_of_the_sentences_and_what_is_not_is_said_once_b8(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 2)
+    asked = ["-q", "new roofs > 20 m²", "-q", "new roofs over 20 m"]
+    done = command("batch", str(tmp_path / "in"), *asked, "-o", str(tmp_path / "out"), "--model", "differencing")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("asked   “new roofs” · kept area_m2 > 20\n") == 1
+    assert done.stderr.count("note    “over 20” is left in the sentence") == 1
+
+
 @pytest.mark.parametrize(
     ("columns", "words"), [({"first": "a.tif", "after": "b.tif"}, ["before"]), ({"before": "a", "after": "b"}, [])]
 )

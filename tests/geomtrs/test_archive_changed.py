@@ -50,6 +50,18 @@ def test_polygons_that_no_longer_read_are_named_with_their_scene_g3(tmp_path: Pa
     assert ask(tmp_path / "in", tmp_path / "out").counts == {"done": 2}
 
 
+def test_a_scene_that_something_else_was_asked_of_is_left_and_the_remedy_is_one_that_a_batch_has_g3(
+    tmp_path: Path,
+) -> None:
+    archive(tmp_path / "in", 1)
+    ask(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "out" / "ledger.gpkg").unlink()
+    (row,) = ask(tmp_path / "in", tmp_path / "out", threshold=0.9).rows
+    assert row.reason.endswith("remedy: choose another --out, or --fresh")
+    again = ask(tmp_path / "in", tmp_path / "out", threshold=0.9, fresh=True)
+    assert again.counts == {"done": 1}
+
+
 def test_a_row_that_was_corrected_is_asked_as_it_is_now_g3(tmp_path: Path) -> None:
     archive(tmp_path / "in", 2)
     lines = [{"before": f"in/tile{n}_2019.tif", "after": f"in/tile{n}_2023.tif", "scene_id": f"s{n}"} for n in (0, 1)]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geomtrs.data.expressions import all_expressions
-from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, read, write
+from geomtrs.data.phrases import limits as written_limits
+from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, doubts, read, write
 
 LARGEST = ScenePart(largest=True, count=1)
 
@@ -27,6 +28,7 @@ def over(area_m2: float) -> ScenePart:
         ("the new building that is the largest", "the new building", LARGEST),
         ("the two smallest ponds that appeared", "the ponds that appeared", ScenePart(largest=False, count=2)),
         ("show me the 3 largest new roofs", "show me the new roofs", ScenePart(largest=True, count=3)),
+        ("top 5 largest new roofs", "the new roofs", ScenePart(largest=True, count=5)),
         ("the second largest new building", "the new building", ScenePart(largest=True, count=1, skip=1)),
         ("the two new houses", "the new houses", ScenePart(count=2)),
         ("the new buildings over 500 m²", "the new buildings", over(500)),
@@ -106,11 +108,88 @@ def test_words_about_the_scene_that_are_denied_are_not_taken_for_their_opposite_
         "new houses in the north, and trees felled in the south",
         "the largest new building and the largest new lake",
         "new buildings over 2 ha or under 500 m²",
+        "new buildings over 200 m² and trees that disappeared",
+        "new ponds of 2 ha or more and new roads",
         "two thirds of the forest that was cleared",
     ],
 )
 def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sentence: str) -> None:
     assert read(sentence) == (sentence, ScenePart())
+
+
+@pytest.mark.parametrize(
+    ("size", "part"),
+    [
+        ("> 500 m²", over(500)),
+        (">500m2", over(500)),
+        (">= 0.5 ha", ScenePart(Limit(5000))),
+        ("≥ .5 ha", ScenePart(Limit(5000))),
+        ("< 30 m^2", ScenePart(most=Limit(30, inclusive=False))),
+        ("<= 1 acre", ScenePart(most=Limit(ACRE_M2))),
+        ("(> 500 m²)", over(500)),
+        (", area > 500 m²", over(500)),
+        ("with area > 500 m²", over(500)),
+        ("whose area is over 500 m²", over(500)),
+        ("that exceed 500 sq. m.", over(500)),
+        ("greater than or equal to 500 m²", ScenePart(Limit(500))),
+        ("equal to or larger than 500 m²", ScenePart(Limit(500))),
+        ("less than or equal to 500 m²", ScenePart(most=Limit(500))),
+        ("with a minimum area of 500 m²", ScenePart(Limit(500))),
+        ("min. 500 sq metres", ScenePart(Limit(500))),
+        ("larger then 500 sqm", over(500)),
+        ("at least 2 acres", ScenePart(Limit(2 * ACRE_M2))),
+        ("> 100 m² and < 500 m²", ScenePart(Limit(100, inclusive=False), Limit(500, inclusive=False))),
+        ("of 100–500 m²", ScenePart(Limit(100), Limit(500))),
+    ],
+)
+def test_a_size_is_read_as_people_write_it_b8(size: str, part: ScenePart) -> None:
+    assert read(f"new buildings {size}".replace(" ,", ",")) == ("new buildings", part)
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("1,5", 1.5), ("0,25", 0.25), ("0,250", 0.25), ("10,00", 10), ("1,000", 1000), ("1,250.5", 1250.5),
+        ("1 000", 1000), ("1'000", 1000), ("1.250", 1.25), ("1.234,5", 1234.5), ("1.000.000", 1e6), ("1,000,000", 1e6),
+    ],
+)  # fmt: skip
+def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(number: str, value: float) -> None:
+    assert read(f"new fields over {number} ha") == ("new fields", over(value * 1e4))
+    assert read(f"new fields of {number} ha or more") == ("new fields", ScenePart(Limit(value * 1e4)))
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
+     "within 100 m of a river", "longer than 200 m",
+     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
+)  # fmt: skip
+def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
+    sentence = f"new fields {size}"
+    assert read(sentence) == (sentence, ScenePart())
+    (line,) = doubts(sentence)
+    assert "is left in the sentence" in line
+
+
+def test_limits_that_leave_nothing_are_told_b8() -> None:
+    (line,) = doubts("new buildings over 1 ha but under 500 m²")
+    assert line.endswith("is answered with nothing: no area is both (kept area_m2 > 10000 · area_m2 < 500)")
+
+
+def test_a_point_before_three_digits_is_told_to_be_decimal_b8() -> None:
+    assert doubts("new fields over 1.250 m²") == (
+        "“1.250 m²” is read with a decimal point; write 1,000 or 1000 for thousands",
+    )
+
+
+def test_no_sentence_that_training_writes_leaves_a_doubt_about_a_size_b9() -> None:
+    assert [e.text for e in all_expressions() if doubts(e.text)] == []
+
+
+def test_every_limit_that_training_writes_is_read_as_it_is_meant_b9() -> None:
+    for words, part in written_limits():
+        assert read(f"buildings {words} that appeared") == ("buildings that appeared", part)
+        assert doubts(f"new buildings {words}") == ()
 
 
 def test_no_sentence_that_training_writes_without_such_words_is_cut_b9() -> None:

@@ -83,6 +83,19 @@ def test_a_sentence_about_what_stayed_is_answered_with_a_word_of_warning(pair: P
     assert any(note.startswith(f"“{word}” may go unheeded: nano knows what appeared") for note in notes)
 
 
+def test_a_size_that_stays_in_the_sentence_is_told_b9(pair: Pair) -> None:
+    options: dict[str, Any] = {"query": "new buildings over 500 m"}
+    assert any(
+        note.startswith("“over 500” is left in the sentence") for note in geomtrs.plan(*pair, **options).scene.notes
+    )
+
+
+@pytest.mark.parametrize("when", ["between 2016 and 2020", "between the two dates", "between the first and the last"])
+def test_between_two_dates_is_no_neighbour(pair: Pair, when: str) -> None:
+    options: dict[str, Any] = {"query": f"trees that were felled {when}"}
+    assert not any("between" in note for note in geomtrs.plan(*pair, **options).scene.notes)
+
+
 def test_no_sentence_that_nano_learned_is_told_to_go_unheeded(pair: Pair) -> None:
     learned = [one.text for one in all_expressions() if re.search(r"\b(no|not|never)\b|n't", one.text)]
     assert learned

@@ -207,6 +207,7 @@ def test_a_sentence_that_does_not_fit_ends_in_an_ellipsis() -> None:
 
 def test_b5_letters_that_the_font_lacks_are_written_plainly() -> None:
     assert writable("über Straße, Łódź: é 漢", font_of(20)).startswith("uber Strasse, Lodz: e ")
+    assert writable("lakes ≥ 0.5 ha, ponds ≤ 20 m²", font_of(20)) == "lakes >= 0.5 ha, ponds <= 20 m2"
 
 
 def test_a_dull_picture_is_brightened_and_a_bright_one_left_alone() -> None:

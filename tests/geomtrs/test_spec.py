@@ -68,6 +68,8 @@ def test_one_format_needs_no_list() -> None:
         ({"bands": "1,,2"}, "--bands"),
         ({"memory": "lots"}, "--memory"),
         ({"min_area_m2": -1}, "--min-area: "),
+        ({"min_area_m2": 500, "max_area_m2": 100}, "--min-area: found 500 m², above --max-area 100 m²"),
+        ({"max_area_m2": 0}, "--max-area: found 0; wanted above 0"),
         ({"workers": 0}, "--workers"),
         ({"dates": "2019"}, "--dates"),
         ({"cloud_masks": ["a.tif"]}, "--cloud-mask"),

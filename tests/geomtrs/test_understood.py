@@ -54,9 +54,12 @@ def test_a_change_without_a_thing_is_anything(nano: Nano) -> None:
 
 
 def test_the_command_says_what_a_sentence_is_taken_for() -> None:
-    done = geomtrs("model", "read", "forest turned into fields", "new clouds")
+    done = geomtrs("model", "read", "forest turned into fields", "new clouds", "new roads over 2 m")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    *read, told = done.stdout.splitlines()
+    assert read == [
         "forest turned into fields  field replaced tree",
         "new clouds                 something unknown appeared",
+        "new roads over 2 m         road appeared",
     ]
+    assert told.strip().startswith("“over 2” is left in the sentence")

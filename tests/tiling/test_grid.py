@@ -263,6 +263,13 @@ def test_a_bbox_in_the_wrong_order_is_refused(spec: str) -> None:
         read_aoi(spec)
 
 
+def test_a_bbox_that_is_no_degrees_asks_for_its_crs() -> None:
+    with pytest.raises(GridError, match=r"wanted degrees .*remedy: say it: --aoi-crs"):
+        read_aoi("500100,5099800,500200,5099900")
+    assert read_aoi("500100,5099800,500200,5099900", CRS("EPSG:32633")).crs == CRS("EPSG:32633")
+    assert read_aoi("170,-20,190,-10").boundingbox == (170, -20, 190, -10)
+
+
 def test_of_several_layers_none_is_taken_for_the_area_unasked(tmp_path: Path) -> None:
     area = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
     for name in ("parks", "lakes"):
@@ -290,6 +297,19 @@ def test_a_vector_file_gives_the_union_of_its_polygons(tmp_path: Path) -> None:
     aoi = read_aoi(path)
     assert aoi.geom.area == pytest.approx(2)
     assert aoi.crs == CRS("EPSG:4326")
+
+
+def test_a_geoparquet_gives_the_same_area_as_a_geopackage(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame({"name": ["park"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32633")
+    area.to_parquet(tmp_path / "a.parquet")
+    area.to_file(tmp_path / "a.gpkg")
+    assert read_aoi(tmp_path / "a.parquet") == read_aoi(tmp_path / "a.gpkg")
+
+
+def test_a_parquet_without_shapes_is_refused_by_name(tmp_path: Path) -> None:
+    pandas.DataFrame({"name": ["park"]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(GridError, match=r"a\.parquet: found a file that does not open"):
+        read_aoi(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("content", ["{}", '{"type": "Point", "coordinates": [1, 2]}'])

@@ -613,6 +613,58 @@ def test_bits_of_a_quality_band_are_clouds(write_raster: WriteRaster, scene_pixe
     assert (coverage[9:] == OBSERVED).all()
 
 
+SCL = np.full((1, 64, 96), 4, np.uint8)  # vegetation
+SCL[0, :5], SCL[0, 5:9], SCL[0, 60:], SCL[0, 9, :8] = 9, 3, 6, 0
+
+
+def test_values_of_a_classification_are_clouds_and_its_other_classes_are_ground_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels
+) -> None:
+    path, scl = write_raster("a.tif", scene_pixels), write_raster("scl.tif", SCL, nodata=0)
+    stack = open_stack([[path]], StackOptions(cloud_masks=(f"{scl}=3,8,9,10",)))
+    assert ((whole(stack).coverage == CLOUD) == np.isin(SCL[0], (3, 9))).all()
+    assert Stack.from_dict(json.loads(json.dumps(stack.to_dict()))).layers == stack.layers
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_a_classification_given_whole_is_refused_with_the_values_to_name_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels, nodata: int | None
+) -> None:
+    path, scl = write_raster("a.tif", scene_pixels), write_raster("scl.tif", SCL, nodata=nodata)
+    with pytest.raises(SourceError, match=r"scl\.tif: found the values .* SCL; .*--cloud-mask scl\.tif=3,8,9,10"):
+        open_stack([[path]], StackOptions(cloud_masks=(scl,)))
+
+
+def test_a_quality_band_given_whole_is_refused_with_its_bits_to_name_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels
+) -> None:
+    quality = np.full((1, 64, 96), 21824, np.uint16)
+    quality[0, :5] = 22280
+    path, qa = write_raster("a.tif", scene_pixels), write_raster("qa.tif", quality)
+    with pytest.raises(SourceError, match=r"qa\.tif: found the values 21824, 22280, none of them 0; .*qa\.tif&0x18"):
+        open_stack([[path]], StackOptions(cloud_masks=(qa,)))
+
+
+@pytest.mark.parametrize("levels", [(0, 1), (0, 1, 2, 3, 4), (0, 255), (1,), (0, 3, 80, 100)])
+def test_a_mask_that_is_clear_somewhere_or_cloud_alone_is_taken_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels, levels: tuple[int, ...]
+) -> None:
+    mask = np.resize(np.array(levels, np.uint8), (1, 64, 96))
+    path, clouds = write_raster("a.tif", scene_pixels), write_raster("clouds.tif", mask, nodata=0)
+    stack = open_stack([[path]], StackOptions(cloud_masks=(clouds,)))
+    assert ((whole(stack).coverage == CLOUD) == (mask[0] != 0)).all()
+
+
+def test_a_mask_of_nothing_but_clouds_is_named_where_nothing_is_left_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels
+) -> None:
+    path, clouds = write_raster("a.tif", scene_pixels), write_raster("clouds.tif", np.ones((1, 64, 96), np.uint8))
+    stack = open_stack([[path]], StackOptions(cloud_masks=(clouds,)))
+    assert stack.notes == (
+        f"{path}: nothing was observed on the ground the dates share, or the cloud mask {clouds} covers it all",
+    )
+
+
 def test_a_cloud_mask_for_each_date_or_none(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
     path = write_raster("a.tif", scene_pixels)
     with pytest.raises(SourceError, match="found 1 masks; wanted one for each of 2 dates"):
