@@ -19,6 +19,7 @@ from geomtrs.events import Listener
 from geomtrs.outputs.vector import FORMATS
 from geomtrs.query import Query, parse_queries
 from geomtrs.signing import Sign, name_of
+from tiling.aoi import bbox_of, numbers_of
 from tiling.clouds import cloud_name
 from tiling.source import AlphaRule
 from tiling.warp import Kernel
@@ -260,7 +261,7 @@ class JobSpec:
     def files(self) -> tuple[str, ...]:
         """Every file that the answer depends on: images, cloud masks, the area of interest."""
         masks = tuple(cloud_name(mask).path for mask in self.cloud_masks if mask)
-        area = (self.aoi,) if self.aoi is not None and not _BOX.fullmatch(self.aoi) else ()
+        area = (self.aoi,) if self.aoi is not None and bbox_of(self.aoi) is None else ()
         return (*(file for files in self.images for file in files), *masks, *area)
 
     def differences(self, other: JobSpec) -> tuple[str, ...]:
@@ -297,8 +298,8 @@ def job_spec(
         told["dates"] = parse(told["dates"], len(told["images"]))
     _refuse_half_a_box(told.get("aoi"))
     for name in ("weights", "aoi"):
-        if told.get(name) is not None:
-            told[name] = located(told[name]) if name == "weights" or not _BOX.fullmatch(str(told[name])) else told[name]
+        if told.get(name) is not None and (name == "weights" or bbox_of(str(told[name])) is None):
+            told[name] = located(told[name])
     bands = told.get("bands")
     if bands is not None:
         told["bands"] = tuple(_band(band) for band in (bands.split(",") if isinstance(bands, str) else bands))
@@ -341,14 +342,10 @@ def parse_bytes(text: int | str | None) -> int | None:
     return size
 
 
-_NUMBER = r"\s*[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\s*"
-_BOX = re.compile(",".join([_NUMBER] * 4))
-
-
 def _refuse_half_a_box(aoi: object) -> None:
     """Raises QueryError for numbers with commas that are not four: no file is called so."""
-    numbers = str(aoi).split(",") if aoi is not None else []
-    if len(numbers) not in {0, 1, 4} and all(re.fullmatch(_NUMBER, one) for one in numbers):
+    numbers = numbers_of(str(aoi))
+    if len(numbers) not in {0, 1, 4}:
         wanted = "W,S,E,N: four numbers, or a vector file"
         raise QueryError(
             "--aoi", found=f"{len(numbers)} numbers", wanted=wanted, remedy="for example 11.2,46.1,11.4,46.2"

@@ -202,6 +202,13 @@ def test_a_row_has_its_own_area_of_interest_g1(tmp_path: Path) -> None:
     assert result.scene("a").run["grid"]["shape"][1] < WIDTH
 
 
+def test_the_area_of_a_row_lies_beside_its_table_whatever_its_name_g1(tmp_path: Path) -> None:
+    before, after = pair(tmp_path, "a")
+    line = {"before": before.name, "after": after.name, "scene_id": "a", "aoi": "north, east, south, west.gpkg"}
+    (scene,) = plan_batch(table(tmp_path / "pairs.csv", [line])).scenes
+    assert scene.aoi == str(tmp_path / "north, east, south, west.gpkg")
+
+
 def test_scenes_beside_the_area_of_interest_are_left_out_g1(tmp_path: Path) -> None:
     archive(tmp_path / "in", 2)
     found = plan_batch(tmp_path / "in", aoi="15.0,46.0,15.001,46.2")
