@@ -220,6 +220,9 @@ class JobSpec:
             _at_least(name, getattr(self, name), 0)
         _at_least("block_tiles", self.block_tiles, 1)
         _at_least("tile_px", self.tile_px, 1)
+        if self.nodata is not None and not math.isfinite(self.nodata):
+            remedy = "leave it out: NaN and infinity are holes whatever is said"
+            raise QueryError("--nodata", found=repr(self.nodata), wanted="a finite number", remedy=remedy)
         if self.enlarge not in (None, 1, 2, 4):
             raise QueryError("--enlarge", found=repr(self.enlarge), wanted="1, 2 or 4", remedy="choose one of them")
         if self.pixels and "geojson" in self.formats:
@@ -376,9 +379,9 @@ def _one_of(name: str, value: object, known: Sequence[str]) -> None:
 
 
 def _at_least(name: str, value: float | None, least: float) -> None:
-    if value is not None and (math.isnan(value) or value < least):
+    if value is not None and not least <= value < math.inf:  # written so that NaN fails
         option = re.sub("_(m2?|px)$", "", name).replace("_", "-")  # as the command line calls it, without the unit
-        raise QueryError(f"--{option}", found=repr(value), wanted=f"at least {least}", remedy="correct it")
+        raise QueryError(f"--{option}", found=repr(value), wanted=f"a number, at least {least}", remedy="correct it")
 
 
 def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:

@@ -69,6 +69,8 @@ def test_one_format_needs_no_list() -> None:
         ({"bands": "1,,2"}, "--bands"),
         ({"memory": "lots"}, "--memory"),
         ({"min_area_m2": -1}, "--min-area: "),
+        ({"nodata": float("nan")}, "--nodata: .*leave it out"),
+        ({"max_shift_px": float("inf")}, "--max-shift: "),
         ({"workers": 0}, "--workers"),
         ({"dates": "2019"}, "--dates"),
         ({"cloud_masks": ["a.tif"]}, "--cloud-mask"),
