@@ -292,6 +292,12 @@ def test_the_published_protocol_scores_masks_in_the_letterbox(split: Path) -> No
     assert int(in_square(mask_of(LEFT)).sum()) == 400 * 256
 
 
+def test_no_picture_beyond_the_limit_is_read(split: Path) -> None:
+    listing = read_split(split)
+    listing.samples[3].before.unlink()
+    assert evaluate_published(Says({}), listing, limit=3).samples == 3
+
+
 def test_base_is_scored_in_its_square_with_the_padding(split: Path) -> None:
     class Square(Says):
         name = "base"
