@@ -50,6 +50,12 @@ def test_help_imports_nothing_heavy_f1() -> None:
     assert done.stdout.strip().endswith("[]")
 
 
+def test_importing_the_package_reads_no_metadata_f1() -> None:
+    code = "import sys, geomtrs; print('importlib.metadata' in sys.modules, geomtrs.__version__)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False ")
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
