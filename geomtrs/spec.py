@@ -22,12 +22,12 @@ from geomtrs.signing import Sign, name_of
 from tiling.aoi import bbox_of, numbers_of
 from tiling.clouds import cloud_name
 from tiling.source import AlphaRule
+from tiling.stack import Registration
 from tiling.warp import Kernel
 
 if TYPE_CHECKING:
     import xarray
 
-Registration = Literal["check", "translation", "off"]
 Scope = Literal["scene", "tile"]
 
 
