@@ -236,6 +236,14 @@ def test_tiled_less_whole_is_what_cutting_costs() -> None:
     assert small.tiled is None
 
 
+def test_parts_of_which_the_halo_leaves_nothing_are_refused() -> None:
+    class Wide(Says):
+        tile_spec = TileSpec(tile_px=256, halo_px=60, feather_px=0)
+
+    with pytest.raises(QueryError, match="--tiled: found 128 px; wanted more than 128 px"):
+        list(answers(Wide({}), [made_case("left", LEFT)], tiled_px=128))
+
+
 def test_calibration_is_the_distance_of_what_is_said_from_what_holds() -> None:
     found = calibration(reliability(np.array([0.9] * 8 + [0.1] * 2), np.array([True] * 4 + [False] * 6)))
     assert found.ece == pytest.approx(0.8 * abs(0.9 - 0.5) + 0.2 * 0.1)
