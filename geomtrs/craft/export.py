@@ -194,6 +194,9 @@ def _as_coco(crafted: _Set, out: Path) -> None:
     categories = {name: i for i, name in enumerate(sorted({thing_of(one) for one in crafted.triplets}), 1)}
     pairs = {pair: i for i, pair in enumerate(sorted(crafted.names), 1)}
     numbers = {one.id: i for i, one in enumerate(crafted.triplets, 1)}
+    ids: dict[str, list[str]] = {}
+    for one in crafted.triplets:
+        ids.setdefault(one.pair, []).append(one.id)
     for split in SPLITS:
         images: dict[str, dict[str, Any]] = {}
         annotations = []
@@ -202,7 +205,7 @@ def _as_coco(crafted: _Set, out: Path) -> None:
             images[one.pair] = {
                 "id": pairs[one.pair], "file_name": files[one.pair][1], "file_name_before": files[one.pair][0],
                 "height": mask.shape[0], "width": mask.shape[1], "place": one.place, "gsd_m": one.gsd_m,
-                "triplets": [other.id for other in crafted.triplets if other.pair == one.pair],
+                "triplets": ids[one.pair],
             }  # fmt: skip
             annotations.append({
                 "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[thing_of(one)],
