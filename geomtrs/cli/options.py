@@ -55,7 +55,11 @@ Aoi = Annotated[str | None, typer.Option(help="Area of interest: a vector file, 
 AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for W,S,E,N.", rich_help_panel=_IMAGES)]
 CloudMask = Annotated[
     list[str] | None,
-    typer.Option(help="Raster (or raster:band) that is not 0 in clouds; once per date.", rich_help_panel=_IMAGES),
+    typer.Option(
+        metavar="RASTER[:BAND][&BITS]",
+        help="Not 0 in clouds, or with one of the bits set there: qa.tif:4&0x28; once per date.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 Register = Annotated[
     str, _choice("check, translation (correct a shift) or off.", _IMAGES, "check", "translation", "off")
@@ -143,7 +147,10 @@ Device = Annotated[str, _choice("auto, cpu, cuda, cuda:N.", _RUN, "auto", "cpu",
 Precision = Annotated[str, _choice("auto, fp32, bf16, fp16.", _RUN, "auto", "fp32", "bf16", "fp16")]
 Engine = Annotated[str, _choice("auto, torch, openvino (nano on a CPU).", _RUN, "auto", "torch", "openvino")]
 Memory = Annotated[str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)]
-Workers = Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Blocks at work at once: one at the model, the others read or write.", rich_help_panel=_RUN),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)]
 Scheduler = Annotated[str | None, typer.Option(help="tcp://… of a running Dask cluster.", rich_help_panel=_RUN)]
 
