@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """The public names, imported when first used, so that `import geomtrs` and `geomtrs --help` cost nothing."""
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # brings all of email along
+
         try:
             return version("geomtrs")
         except PackageNotFoundError:  # run from a folder of sources that was never installed

@@ -41,9 +41,11 @@ def _versions() -> list[Finding]:
 
 
 def _drivers() -> list[Finding]:
-    import pyogrio
-    import rasterio
-
+    try:
+        import pyogrio
+        import rasterio
+    except (ImportError, OSError) as error:
+        return [_unloadable("drivers", error, "rasterio and pyogrio")]
     with rasterio.Env() as env:
         drivers = env.drivers()
     raster = [name for name in _DRIVERS if name not in drivers]
@@ -56,11 +58,18 @@ def _drivers() -> list[Finding]:
     return [Finding("drivers", f"GDAL {rasterio.__gdal_version__}, of vectors {pyogrio.__gdal_version_string__}", "ok")]
 
 
-def _processor() -> list[Finding]:
-    import torch
+def _unloadable(what: str, error: Exception, packages: str) -> Finding:
+    """A package that is not there, or that lies there and whose libraries do not load."""
+    return Finding(what, " ".join(f"does not load ({error})".split()), "lack", f"reinstall {packages} from wheels")
 
+
+def _processor() -> list[Finding]:
     from geomtrs.device import choose
 
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return [_unloadable("device", error, "torch")]
     chosen = choose()
     bf16 = "bf16" if chosen.precision == "bf16" else "no bf16 instructions: fp32"
     findings = [Finding("device", f"{chosen.description}; {torch.backends.cpu.get_cpu_capability()}, {bf16}", "ok")]
@@ -72,7 +81,7 @@ def _processor() -> list[Finding]:
 
 
 def _weights() -> list[Finding]:
-    from geomtrs.errors import ModelError
+    from geomtrs.errors import MissingExtra, ModelError
     from geomtrs.models import catalog
 
     findings = []
@@ -82,7 +91,7 @@ def _weights() -> list[Finding]:
             continue
         try:
             model = catalog.load(name, device="cpu", precision="fp32")
-        except ModelError as error:
+        except (ModelError, MissingExtra) as error:
             findings.append(Finding(f"model {name}", error.found, "lack", error.remedy))
         else:
             findings.append(Finding(f"model {name}", f"loads, hash {model.weights_hash[:12]}", "ok"))

@@ -150,15 +150,25 @@ def model_of(state: JobState, recipe: Recipe, scene: Scene, work: Plan) -> Model
     if spec.features is not None:
         return _Recalling(recipe, BlockStore(features_folder(Path(spec.features)), same.id))
     folder = Path(spec.out)
-    if (features_folder(folder) / NAME).exists():
-        try:
-            return _Keeping(recipe, BlockStore(features_folder(folder), same.id))  # a run that died goes on
-        except StoreError:
-            forget(folder)
-    store = BlockStore(features_folder(folder), same.id)
+    if not _go_on(folder, state):
+        forget(folder)
+    try:
+        store = BlockStore(features_folder(folder), same.id)
+    except StoreError:
+        forget(folder)
+        store = BlockStore(features_folder(folder), same.id)
     document = {"format": FORMAT, "state": state.to_dict(), "stack": stack, "dates": list(scene.dates)}
     publish(features_folder(folder) / NAME, json_bytes(document))
     return _Keeping(recipe, store)
+
+
+def _go_on(folder: Path, state: JobState) -> bool:
+    """Whether the features in a folder are of this very run, which died; of an earlier one, files may have changed."""
+    try:
+        document = json.loads((features_folder(folder) / NAME).read_text(encoding="utf-8"))
+        return not JobState.from_dict(document["state"]).differences(state)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def source_of(spec_features: str | None, scene: Scene) -> TileSource:

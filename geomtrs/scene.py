@@ -134,8 +134,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
     arrays  images that are no files, by the names that the spec has for them
     """
     _refuse_lost_arrays(spec, arrays or {})
-    aoi_crs = parse_crs(spec.aoi_crs, "--aoi-crs") if spec.aoi_crs else None
-    aoi = read_aoi(spec.aoi, aoi_crs) if spec.aoi is not None else None
+    aoi = area_of(spec)
     stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays, signer(spec.run.sign)))
     _refuse_limits_without_ground(spec, stack)
     found = tuple(_dated(files, arrays or {}) for files in spec.images)
@@ -149,6 +148,13 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
     )
     pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
     return Scene(stack, aoi, dates, pairs, tuple(dict.fromkeys(notes)), times)
+
+
+def area_of(spec: JobSpec) -> Geometry | None:
+    """The area of interest of a spec; None where it has none. Raises GridError where it does not read."""
+    if spec.aoi is None:
+        return None
+    return read_aoi(spec.aoi, parse_crs(spec.aoi_crs, "--aoi-crs") if spec.aoi_crs else None)
 
 
 def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:

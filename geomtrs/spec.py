@@ -19,14 +19,15 @@ from geomtrs.events import Listener
 from geomtrs.outputs.vector import FORMATS
 from geomtrs.query import Query, parse_queries
 from geomtrs.signing import Sign, name_of
+from tiling.aoi import bbox_of, numbers_of
 from tiling.clouds import cloud_name
 from tiling.source import AlphaRule
+from tiling.stack import Registration
 from tiling.warp import Kernel
 
 if TYPE_CHECKING:
     import xarray
 
-Registration = Literal["check", "translation", "off"]
 Scope = Literal["scene", "tile"]
 
 
@@ -228,6 +229,9 @@ class JobSpec:
             )
         _at_least("block_tiles", self.block_tiles, 1)
         _at_least("tile_px", self.tile_px, 1)
+        if self.nodata is not None and not math.isfinite(self.nodata):
+            remedy = "leave it out: NaN and infinity are holes whatever is said"
+            raise QueryError("--nodata", found=repr(self.nodata), wanted="a finite number", remedy=remedy)
         if self.enlarge not in (None, 1, 2, 4):
             raise QueryError("--enlarge", found=repr(self.enlarge), wanted="1, 2 or 4", remedy="choose one of them")
         if self.pixels and "geojson" in self.formats:
@@ -269,7 +273,7 @@ class JobSpec:
     def files(self) -> tuple[str, ...]:
         """Every file that the answer depends on: images, cloud masks, the area of interest."""
         masks = tuple(cloud_name(mask).path for mask in self.cloud_masks if mask)
-        area = (self.aoi,) if self.aoi is not None and not _BOX.fullmatch(self.aoi) else ()
+        area = (self.aoi,) if self.aoi is not None and bbox_of(self.aoi) is None else ()
         return (*(file for files in self.images for file in files), *masks, *area)
 
     def differences(self, other: JobSpec) -> tuple[str, ...]:
@@ -306,8 +310,8 @@ def job_spec(
         told["dates"] = parse(told["dates"], len(told["images"]))
     _refuse_half_a_box(told.get("aoi"))
     for name in ("weights", "aoi"):
-        if told.get(name) is not None:
-            told[name] = located(told[name]) if name == "weights" or not _BOX.fullmatch(str(told[name])) else told[name]
+        if told.get(name) is not None and (name == "weights" or bbox_of(str(told[name])) is None):
+            told[name] = located(told[name])
     bands = told.get("bands")
     if bands is not None:
         told["bands"] = tuple(_band(band) for band in (bands.split(",") if isinstance(bands, str) else bands))
@@ -350,14 +354,10 @@ def parse_bytes(text: int | str | None) -> int | None:
     return size
 
 
-_NUMBER = r"\s*[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\s*"
-_BOX = re.compile(",".join([_NUMBER] * 4))
-
-
 def _refuse_half_a_box(aoi: object) -> None:
     """Raises QueryError for numbers with commas that are not four: no file is called so."""
-    numbers = str(aoi).split(",") if aoi is not None else []
-    if len(numbers) not in {0, 1, 4} and all(re.fullmatch(_NUMBER, one) for one in numbers):
+    numbers = numbers_of(str(aoi))
+    if len(numbers) not in {0, 1, 4}:
         wanted = "W,S,E,N: four numbers, or a vector file"
         raise QueryError(
             "--aoi", found=f"{len(numbers)} numbers", wanted=wanted, remedy="for example 11.2,46.1,11.4,46.2"
@@ -388,9 +388,9 @@ def _one_of(name: str, value: object, known: Sequence[str]) -> None:
 
 
 def _at_least(name: str, value: float | None, least: float) -> None:
-    if value is not None and (math.isnan(value) or value < least):
+    if value is not None and not least <= value < math.inf:  # written so that NaN fails
         option = re.sub("_(m2?|px)$", "", name).replace("_", "-")  # as the command line calls it, without the unit
-        raise QueryError(f"--{option}", found=repr(value), wanted=f"at least {least}", remedy="correct it")
+        raise QueryError(f"--{option}", found=repr(value), wanted=f"a number, at least {least}", remedy="correct it")
 
 
 def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:

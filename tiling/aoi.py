@@ -39,7 +39,7 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
     crs  that of a bbox (EPSG:4326 unless given), and of a file that has none of its own
     Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N, or no degrees.
     """
-    numbers = _numbers(spec)
+    numbers = bbox_of(str(spec))
     if numbers is None:
         return _read_file(spec, crs)
     west, south, east, north = numbers
@@ -60,15 +60,19 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
     return Geometry(shapely.box(west, south, east, north), crs or _LONLAT)
 
 
-def _numbers(spec: str | Path) -> tuple[float, float, float, float] | None:
-    parts = str(spec).split(",")
-    if len(parts) != 4:
-        return None
+def bbox_of(text: str) -> tuple[float, float, float, float] | None:
+    """The four numbers of ``"W,S,E,N"``; None for any other text, which names a file then."""
+    numbers = numbers_of(text)
+    return (numbers[0], numbers[1], numbers[2], numbers[3]) if len(numbers) == 4 else None
+
+
+def numbers_of(text: str) -> tuple[float, ...]:
+    """The numbers that a text with commas is made of, however many; none where anything else is in it."""
     try:
-        west, south, east, north = (float(part) for part in parts)
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        return None
-    return (west, south, east, north) if all(map(math.isfinite, (west, south, east, north))) else None
+        return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()
 
 
 def _read_file(path: str | Path, crs: CRS | None) -> Geometry:

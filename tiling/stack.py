@@ -35,6 +35,8 @@ from tiling.register import RELIABLE, Reader, Shift, estimate_shift
 from tiling.source import AlphaRule, OpenFiles
 from tiling.warp import Kernel
 
+Registration = Literal["check", "translation", "off"]
+
 OUTSIDE_AOI = 0
 OBSERVED = 1
 CLOUD = 2
@@ -67,7 +69,7 @@ class StackOptions:
     assume_crs: str | None = None
     resampling: Kernel = "bilinear"
     cloud_masks: tuple[str | None, ...] = ()
-    registration: Literal["check", "translation", "off"] = "check"
+    registration: Registration = "check"
     max_shift_px: float = 16
     pixels: bool = False
 

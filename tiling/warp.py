@@ -60,15 +60,15 @@ def read_placed(
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Pixels (C, h, w) and observed (h, w) of a window of ``grid``; 0 where not observed.
 
-    Plain windows keep the source's type, resampled ones are float32. Resampled pixels are observed when the source
-    pixel under their centre is; holes get no weight, so they neither grow nor bleed.
+    Plain windows and the nearest pixels keep the source's type, others are float32. Resampled pixels are observed when
+    the source pixel under their centre is; holes get no weight, so they neither grow nor bleed.
     """
     if placement.alignment.kind != "warped":
         right, down = (int(offset) for offset in placement.alignment.offset_px)
         moved = Window(window.col_off - right, window.row_off - down, window.width, window.height)
         return read_native(source, files, moved)
     shape = (int(window.height), int(window.width))
-    pixels = np.zeros((len(source.bands), *shape), np.float32)
+    pixels = np.zeros((len(source.bands), *shape), source.dtype if kernel == "nearest" else np.float32)
     observed = np.zeros(shape, bool)
     factor = (1, 1) if kernel == "nearest" else placement.factor
     for part in _affordable(source, placement, grid, window):
@@ -124,10 +124,12 @@ def resample(
     *,
     origin: tuple[int, int],
     kernel: Kernel,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values (C, h, w) float32 and observed (h, w) at coordinates x, y (h, w) of the array that starts at ``origin``.
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Values (C, h, w) and observed (h, w) at coordinates x, y (h, w) of the array that starts at ``origin``.
 
     pixels (C, H, W), 0 where not observed (H, W); origin (row, column) of their first pixel in the coordinates' frame
+
+    The nearest are of the pixels' own type, since codes and bits are no amounts; others are float32.
     """
     height, width = observed.shape
     known = np.isfinite(x) & np.isfinite(y)
@@ -140,7 +142,7 @@ def resample(
     here = np.where(inside, (row + _REACH) * padded_width + column + _REACH, 0)
     result = seen.take(here) & inside
     if kernel == "nearest":
-        values = np.stack([np.pad(plane, _REACH).ravel().take(here) for plane in pixels]).astype(np.float32)
+        values = np.stack([np.pad(plane, _REACH).ravel().take(here) for plane in pixels])
         values[:, ~result] = 0
         return values, result
     first_x, weights_x = _taps(x, kernel)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from odc.geo.crs import CRS
-
 from geomtrs.archive.discover import discover
 from geomtrs.archive.scene import Scene, Selection
 from geomtrs.errors import GeomtrsError, JobError, QueryError
@@ -17,9 +15,9 @@ from geomtrs.job import Start
 from geomtrs.outputs import checksums, record
 from geomtrs.query import Query
 from geomtrs.recording import read_record
+from geomtrs.scene import area_of
 from geomtrs.spec import JobSpec, Options, job_spec, located
 from geomtrs.state import JobState, read_state
-from tiling.aoi import read_aoi
 
 # Stand for the images of a scene where only the questions count; nothing is read of them.
 _ANY = ("/vsimem/before", "/vsimem/after")
@@ -57,11 +55,12 @@ class Asked:
         return Path(self.spec.out)
 
     def scenes(self) -> list[Scene]:
-        """What the source holds. Raises QueryError for no source, GeomtrsError where there is nothing to ask."""
-        aoi = None
-        if self.spec.aoi is not None:
-            aoi = read_aoi(self.spec.aoi, CRS(self.spec.aoi_crs) if self.spec.aoi_crs else None)
-        found = discover(self.source, self.selection, aoi)
+        """What the source holds.
+
+        Raises QueryError for no source, GridError for an area that does not read, GeomtrsError where there is nothing
+        to ask.
+        """
+        found = discover(self.source, self.selection, area_of(self.spec))
         if not any(scene.status == "pending" for scene in found):
             why = "; ".join(f"{scene.id}: {scene.reason}" for scene in found[:3])
             raise GeomtrsError(

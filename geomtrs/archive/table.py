@@ -15,6 +15,7 @@ from geomtrs.dates import in_name, parse
 from geomtrs.errors import QueryError
 from geomtrs.outputs.stac import footprint
 from geomtrs.spec import located
+from tiling.aoi import bbox_of
 from tiling.errors import TilingError
 from tiling.grid import source_geobox
 
@@ -61,7 +62,7 @@ def _row(number: int, row: dict[str, str], table: Path, assume_crs: str | None) 
             remedy=f"for example {safe_name(given)}",
         )
     aoi = row.get("aoi") or None
-    if aoi is not None and aoi.count(",") != 3:
+    if aoi is not None and bbox_of(aoi) is None:
         aoi = _beside(aoi, table)
     if not all(paths):
         missing = _COLUMNS[paths.index("")]

@@ -56,8 +56,9 @@ AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for
 CloudMask = Annotated[
     list[str] | None,
     typer.Option(
-        help="Raster (or RASTER:BAND) that is not 0 in clouds, once per date; scl.tif=3,8,9,10 names their values, "
-        "'qa.tif&0x18' their bits.",
+        metavar="RASTER[:BAND][&BITS|=VALUES]",
+        help="Not 0 in clouds, or with one of these bits set there ('qa.tif:4&0x28'), or of these values "
+        "(scl.tif=3,8,9,10); once per date.",
         rich_help_panel=_IMAGES,
     ),
 ]
@@ -150,7 +151,10 @@ Device = Annotated[str, _choice("auto, cpu, cuda, cuda:N.", _RUN, "auto", "cpu",
 Precision = Annotated[str, _choice("auto, fp32, bf16, fp16.", _RUN, "auto", "fp32", "bf16", "fp16")]
 Engine = Annotated[str, _choice("auto, torch, openvino (nano on a CPU).", _RUN, "auto", "torch", "openvino")]
 Memory = Annotated[str | None, typer.Option(help="Promise for all processes together: 2GB.", rich_help_panel=_RUN)]
-Workers = Annotated[int | None, typer.Option(help="Threads that read and write.", rich_help_panel=_RUN)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Blocks at work at once: one at the model, the others read or write.", rich_help_panel=_RUN),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the model.", rich_help_panel=_RUN)]
 Scheduler = Annotated[str | None, typer.Option(help="tcp://… of a running Dask cluster.", rich_help_panel=_RUN)]
 

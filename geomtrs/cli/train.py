@@ -85,24 +85,16 @@ def second(
 
 
 def _run(stage: int, config: Path, told: Mapping[str, object], *, quiet: bool) -> None:
+    from geomtrs.data.whole import refuse_unwritable
     from geomtrs.training.config import read_config
 
     # What is passed over, and where a run goes on, is said nowhere else.
     logging.getLogger("geomtrs.training").setLevel(logging.WARNING if quiet else logging.INFO)
     settings = read_config(config, **told)
-    _refuse_under_a_file(Path(settings.out))
+    refuse_unwritable(Path(settings.out))  # before anything is packed or computed
     family = importlib.import_module("geomtrs.training." + ("nano" if settings.model == "nano" else "published"))
     made = getattr(family, f"stage{stage}")(settings, None if quiet else _line)
     print(made)
-
-
-def _refuse_under_a_file(out: Path) -> None:
-    """Before anything is packed or computed."""
-    from tiling.errors import OutputError
-
-    there = next((path for path in (out, *out.parents) if path.exists()), None)
-    if there is not None and not there.is_dir():
-        raise OutputError(there, found="a file", wanted="a folder", remedy="name another --out")
 
 
 def _line(facts: dict[str, float]) -> None:

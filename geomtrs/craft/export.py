@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ from geomtrs.craft.phrase import absent_sentences
 from geomtrs.craft.protocols import KINDS, Bool, Ground
 from geomtrs.craft.teach import SET, write_taught
 from geomtrs.data import pictures, triplets
+from geomtrs.data.whole import whole_folder
 from geomtrs.errors import DataError, QueryError
 from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import json_bytes
@@ -94,8 +94,6 @@ def export(
     holds something, or a picture or mask is no longer the one that was crafted. Nothing is left behind then.
     """
     _refuse_wrongly_asked(format_, absent, audited_only=audited_only)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     with Ledger(folder) as ledger:
         kept, refused, asked = ledger.triplets(), ledger.triplets(UNCORRECTED), ledger.asked
         quiet = ledger.quiet()
@@ -110,10 +108,7 @@ def export(
     names, splits = _names(one.pair for one in quiet), split_places(triplets, val=val)
     crafted = _Set(folder, triplets, names, splits, reviewed, quiet, absent)
     _refuse_changed(quiet)
-    temporary = out.absolute().with_name(f".{out.absolute().name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
+    with whole_folder(out) as temporary:
         writers: dict[str, Callable[[_Set, Path], None]] = {
             "mtrefseg21k": _as_mtrefseg21k, "coco": _as_coco, "labelstudio": _as_label_studio, "pairs": _as_pairs,
         }  # fmt: skip
@@ -125,11 +120,6 @@ def export(
         sets = ", ".join(sorted({one.pair.split("/")[0] for one in triplets}))  # no folder's name: equal bytes
         described = json_bytes(croissant(temporary, name=sets, description=told, licence=licence))
         (temporary / CROISSANT).write_bytes(described)
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out.absolute())
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return len(triplets)
 
 
@@ -210,6 +200,9 @@ def _as_coco(crafted: _Set, out: Path) -> None:
     categories = {name: i for i, name in enumerate(sorted({thing_of(one) for one in crafted.triplets}), 1)}
     pairs = {pair: i for i, pair in enumerate(sorted(crafted.names), 1)}
     numbers = {one.id: i for i, one in enumerate(crafted.triplets, 1)}
+    ids: dict[str, list[str]] = {}
+    for one in crafted.triplets:
+        ids.setdefault(one.pair, []).append(one.id)
     for split in SPLITS:
         images: dict[str, dict[str, Any]] = {}
         annotations = []
@@ -218,7 +211,7 @@ def _as_coco(crafted: _Set, out: Path) -> None:
             images[one.pair] = {
                 "id": pairs[one.pair], "file_name": files[one.pair][1], "file_name_before": files[one.pair][0],
                 "height": mask.shape[0], "width": mask.shape[1], "place": one.place, "gsd_m": one.gsd_m,
-                "triplets": [other.id for other in crafted.triplets if other.pair == one.pair],
+                "triplets": ids[one.pair],
             }  # fmt: skip
             annotations.append({
                 "id": numbers[one.id], "image_id": pairs[one.pair], "category_id": categories[thing_of(one)],

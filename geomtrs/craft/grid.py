@@ -68,9 +68,9 @@ def around(cells: Collection[str]) -> tuple[float, float, float, float]:
     return min(columns) / SIDE, min(rows) / SIDE, (max(columns) + 1) / SIDE, (max(rows) + 1) / SIDE
 
 
-def with_grid(picture: NDArray[np.uint8], *, longest_px: int = SHOWN_PX) -> NDArray[np.uint8]:
+def with_grid(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture at its shown size, with the lines of the grid and the word of each cell in its corner."""
-    image = Image.fromarray(_shown(picture, longest_px))
+    image = Image.fromarray(_shown(picture))
     pen = ImageDraw.Draw(image)
     shape = (image.height, image.width)
     font = font_of(max(9, min(shape) // 40))
@@ -119,10 +119,10 @@ def sheets(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Iterator[tupl
         yield cell, (whole, jpeg(near(before, after, cell)))
 
 
-def _shown(picture: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
+def _shown(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
-    way = Image.Resampling.BICUBIC if longest_px > max(height, width) else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(picture).resize(_size(height, width, longest_px), way))
+    way = Image.Resampling.BICUBIC if max(height, width) < SHOWN_PX else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize(_size(height, width, SHOWN_PX), way))
 
 
 def _size(height: int, width: int, longest_px: int) -> tuple[int, int]:

@@ -34,8 +34,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Raises DataError where no folder can be made or written in; nothing is made."""
+    """Raises DataError where that folder cannot be made or written in; nothing is made."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        found = "a folder that is not yours to write in" if there.is_dir() else "no folder"
+        found = "a folder that is not yours to write in" if there.is_dir() else "a file"
         raise DataError(there, found=found, wanted=f"a place for {folder.name}", remedy="name another with --out")

@@ -78,11 +78,6 @@ class Mean:
     low: float | None = None
     high: float | None = None
 
-    @property
-    def too_few(self) -> bool:
-        """Fewer places than an interval needs."""
-        return self.places < FEW_PLACES
-
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -30,10 +31,7 @@ def evaluate_published(
     it stands, as published; any other model answers the tile at its own pixels as the product does, and its mask
     enters the square as the truth does. Raises DataError where a file cannot be read, ValueError without a sample.
     """
-    cases: Iterable[Case] = cases_of(listing, "")
-    if limit is not None:
-        cases = (case for case, _ in zip(cases, range(limit), strict=False))
-    return score(list(_samples(model, cases, progress)))
+    return score(list(_samples(model, islice(cases_of(listing, ""), limit), progress)))
 
 
 def _samples(model: ChangeModel, cases: Iterable[Case], progress: Progress | None) -> Iterator[Sample]:

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from geomtrs.data.cases import Case
+from geomtrs.errors import QueryError
 from geomtrs.grammar import ScenePart
 from geomtrs.models.base import ChangeModel, PairAnswers
 from geomtrs.outputs.keep import kept
@@ -65,8 +66,11 @@ def answers(
 
     Directional cases are asked of the swapped dates too. Pictures larger than LARGEST_PX are cut, with the model's
     halo around each part; padding a smaller one to what the model wants is the model's own affair. With `tiled_px`
-    larger pictures are asked once more, in such parts.
+    larger pictures are asked once more, in such parts. Raises QueryError where the halo leaves nothing of a part.
     """
+    if tiled_px is not None and tiled_px <= 2 * _halo_px(model):
+        wanted = f"more than {2 * _halo_px(model)} px, twice the halo of {model.name}"
+        raise QueryError("--tiled", found=f"{tiled_px} px", wanted=wanted, remedy="take larger parts")
     done = 0
     for number, group in enumerate(pairs(cases)):
         begun = time.perf_counter()
@@ -138,6 +142,11 @@ def said(
     return left
 
 
+def _halo_px(model: ChangeModel) -> int:
+    """Around each part of a picture: the model's, up to whole strides."""
+    return -(-model.tile_spec.halo_px // STRIDE) * STRIDE
+
+
 def _same(one: Case, other: Case) -> bool:
     return all(a is b or np.array_equal(a, b) for a, b in ((one.before, other.before), (one.after, other.after)))
 
@@ -186,7 +195,7 @@ def _ask(
     probability = np.empty((len(queries), height, width), np.float32)
     existence = np.zeros(len(queries), np.float32)
     largest_px = min(largest_px, LARGEST_PX // times)
-    halo = -(-model.tile_spec.halo_px // STRIDE) * STRIDE
+    halo = _halo_px(model)
     for rows in _cuts(height, halo, largest_px):
         for cols in _cuts(width, halo, largest_px):
             features = asked[0].look(np.ascontiguousarray(dates[..., rows.read, cols.read]))

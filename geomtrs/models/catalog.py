@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,37 +14,12 @@ from typing import Protocol
 from geomtrs.device import Device, choose, plain, with_engine
 from geomtrs.errors import MissingExtra, ModelError
 from geomtrs.models import differencing
-from geomtrs.models.base import ChangeModel, ModelCard, PairAnswers, TileSpec
+from geomtrs.models.base import ChangeModel, ModelCard, PairAnswers
+from geomtrs.models.cards import BASE_CARD, NANO_CARD, weights_hash
 from geomtrs.query import Query
 
 GROUP = "geomtrs.models"
 WEIGHTS = Path(__file__).parent / "weights"
-
-NANO_CARD = ModelCard(
-    name="nano",
-    summary="MTRefSeg-R1 at a laptop's size: EfficientNet-Lite0, change-aware fusion, MiniLM, presence mask decoder",
-    licence="research use only: some training sets allow no other (see its card)",
-    trained_on="public change and land-cover sets, composites of them, drawn scenes",
-    tile_spec=TileSpec(tile_px=512, halo_px=16, feather_px=16, gsd_m=(0.2, 30.0), batch=1, double_m=4.0),
-    languages=("en",),
-    asks_beside=True,
-)
-
-BASE_CARD = ModelCard(
-    name="base",
-    summary="MTRefSeg-R1 as published: Swin-B, change-aware fusion, Phi-1.5, masked-attention decoder; bring weights",
-    licence="that of the weights you bring; none were published when this was written",
-    trained_on="MTRefSeg-21K, where the weights are the authors'",
-    tile_spec=TileSpec(tile_px=1024, halo_px=64, feather_px=32, gsd_m=(0.2, 10.0), batch=1),
-    languages=("en",),
-    text=(
-        "Weights: geomtrs model convert CHECKPOINT -o DIR makes DIR of the authors' files, then --model base "
-        "--weights DIR.\nThe code and its data: github.com/LiBingyu01/MTRefSeg (arXiv 2606.00987).\n"
-        "Memory: weights 6.6 GB in fp32, 3.3 GB in bf16, and about 8.4 GB or 4.4 GB at the peak on a processor.\n"
-        "Time on two cores with AVX-512: 28 s per Mpx in fp32, 13 s in bf16 where the processor has it; a further "
-        "sentence 3 % of that. On a GPU: not measured yet."
-    ),
-)
 
 
 class Family(Protocol):
@@ -259,9 +233,8 @@ def _load_base(weights: Path | None, device: Device) -> ChangeModel:
 
 
 def _hash(config: Path) -> str | None:
-    """Digest of a checkpoint's config.json, which holds the hash of each of its files; None where it does not read."""
+    """The hash of a checkpoint's weights; None where its config.json does not read."""
     try:
-        document = json.loads(config.read_text(encoding="utf-8"))
+        return weights_hash(json.loads(config.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    return hashlib.blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()

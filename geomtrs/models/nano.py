@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -19,7 +17,8 @@ from torch import Tensor
 from geomtrs.beside import read_beside
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
-from geomtrs.models.base import Answer, TileSpec
+from geomtrs.models.base import Answer
+from geomtrs.models.cards import NANO_CARD, weights_hash
 from geomtrs.models.checkpoint import read_config, read_weights, verified_bytes
 from geomtrs.models.mtrefseg import TOWER, MTRefSeg, NanoParams, outline
 from geomtrs.nn.beside import keep_beside
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
 FAMILY = "mtrefseg-nano"
 PACKAGED = Path(__file__).parent / "weights" / "nano"
 STRIDE = 32  # of the coarsest map: tiles are padded to a multiple of it
-# 512 px tiles are the fastest on processors (cache); reads begin on multiples of 32 for one patch grid a scene.
-TILE_SPEC = TileSpec(tile_px=512, halo_px=16, feather_px=16, dates=2, gsd_m=(0.2, 30.0), batch=1, double_m=4.0)
+TILE_SPEC = NANO_CARD.tile_spec
 
 
 class Features(NamedTuple):
@@ -204,9 +202,8 @@ def load_nano(weights: Path | None, device: Device) -> Nano:
     calibration = config["calibration"]
     if device.threads:
         torch.set_num_threads(device.threads)
-    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
     temperature = float(calibration["mask_temperature"]), float(calibration["existence_temperature"])
-    return Nano(network, tokenizer, device, weights_hash=digest, temperature=temperature)
+    return Nano(network, tokenizer, device, weights_hash=weights_hash(config), temperature=temperature)
 
 
 def weights_of(folder: Path, config: dict[str, Any]) -> tuple[NanoParams, dict[str, Tensor]]:  # Any: JSON values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,7 +18,8 @@ from torch import Tensor
 
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
-from geomtrs.models.base import Answer, TileSpec
+from geomtrs.models.base import Answer
+from geomtrs.models.cards import BASE_CARD, weights_hash
 from geomtrs.models.checkpoint import file_hash, read_config, write_config, write_weights
 from geomtrs.models.letterbox import Letterbox
 from geomtrs.models.mtrefseg import BaseParams, Look, MTRefSeg, build_base
@@ -33,7 +32,6 @@ from geomtrs.query import Query
 FAMILY = "mtrefseg-base"
 WEIGHTS = "model.safetensors"
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
-TILE_SPEC = TileSpec(tile_px=SIDE_PX, halo_px=64, feather_px=32, dates=2, gsd_m=(0.2, 10.0), batch=1)
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class PublishedModel:
     """The published MTRefSeg-R1: implements `ChangeModel`."""
 
     name = "base"
-    tile_spec = TILE_SPEC
+    tile_spec = BASE_CARD.tile_spec
 
     def __init__(self, network: MTRefSeg, tokenizer: Tokenizer, device: Device, *, weights_hash: str) -> None:
         """`network` on the CPU, in evaluation mode."""
@@ -110,8 +108,7 @@ def load_published(folder: Path, device: Device) -> PublishedModel:
     network.eval()
     if device.threads:
         torch.set_num_threads(device.threads)
-    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return PublishedModel(network, load_tokenizer(folder), device, weights_hash=digest)
+    return PublishedModel(network, load_tokenizer(folder), device, weights_hash=weights_hash(config))
 
 
 def network_of(folder: Path, config: Mapping[str, Any]) -> MTRefSeg:  # Any: JSON values

@@ -304,6 +304,16 @@ def test_features_go_with_the_outputs_they_belong_to(mine: ChangeResult, pair: t
     assert not features_folder(mine.folder).exists()
 
 
+def test_images_that_were_written_anew_are_asked_once_detect_has_kept_their_features(
+    pair: tuple[str, str], tmp_path: Path
+) -> None:
+    images = [shutil.copy(path, tmp_path) for path in pair]
+    geomtrs.detect(*images, query=FIRST, out=tmp_path / "out", **KEEP)
+    Path(images[0]).touch()
+    result = geomtrs.detect(*images, query=FIRST, out=tmp_path / "out", overwrite=True, **KEEP)
+    assert result.ask(FURTHER).run["queries"][0]["text"] == FURTHER
+
+
 # --- the command
 
 

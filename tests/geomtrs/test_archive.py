@@ -38,6 +38,7 @@ from geomtrs.errors import GeomtrsError, JobError, QueryError
 from geomtrs.outputs.verify import verify
 from tests.geomtrs.test_cli import geomtrs as command
 from tests.geomtrs.test_cli import refused
+from tiling.errors import GridError
 
 SENTENCE = "the roofs that appeared"
 HEIGHT, WIDTH = 60, 80
@@ -202,11 +203,24 @@ def test_a_row_has_its_own_area_of_interest_g1(tmp_path: Path) -> None:
     assert result.scene("a").run["grid"]["shape"][1] < WIDTH
 
 
+def test_the_area_of_a_row_lies_beside_its_table_whatever_its_name_g1(tmp_path: Path) -> None:
+    before, after = pair(tmp_path, "a")
+    line = {"before": before.name, "after": after.name, "scene_id": "a", "aoi": "north, east, south, west.gpkg"}
+    (scene,) = plan_batch(table(tmp_path / "pairs.csv", [line])).scenes
+    assert scene.aoi == str(tmp_path / "north, east, south, west.gpkg")
+
+
 def test_scenes_beside_the_area_of_interest_are_left_out_g1(tmp_path: Path) -> None:
     archive(tmp_path / "in", 2)
     found = plan_batch(tmp_path / "in", aoi="15.0,46.0,15.001,46.2")
     assert names(found.scenes) == ["tile0_2019-2023"]
     assert found.left[0].reason == "outside the area of interest"
+
+
+def test_a_crs_of_the_area_that_is_none_is_refused_by_name_g1(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 2)
+    with pytest.raises(GridError, match="--aoi-crs: found 'EPSG:99999'"):
+        plan_batch(tmp_path / "in", aoi="15.0,46.0,15.001,46.2", aoi_crs="EPSG:99999")
 
 
 def catalogue(folder: Path, clouds: dict[str, float]) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -113,11 +112,6 @@ def test_a_registered_family_that_does_not_import_is_one_line(monkeypatch: pytes
 def test_a_tile_without_a_core_cannot_exist(numbers: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="leaves no core"):
         TileSpec(*numbers)
-
-
-@pytest.mark.parametrize(("name", "module"), [("nano", "nano"), ("base", "published_model")])
-def test_a_card_tells_the_tiles_of_its_model_without_torch(name: str, module: str) -> None:
-    assert catalog.describe(name).tile_spec == import_module(f"geomtrs.models.{module}").TILE_SPEC
 
 
 MINE = catalog.BuiltIn(catalog.describe("differencing"), lambda weights, device: Differencing())

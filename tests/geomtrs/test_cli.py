@@ -50,6 +50,12 @@ def test_help_imports_nothing_heavy_f1() -> None:
     assert done.stdout.strip().endswith("[]")
 
 
+def test_importing_the_package_reads_no_metadata_f1() -> None:
+    code = "import sys, geomtrs; print('importlib.metadata' in sys.modules, geomtrs.__version__)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False ")
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
@@ -146,6 +152,15 @@ def test_models_are_listed_and_shown() -> None:
 
 def test_weights_that_are_not_there_are_not_shown(tmp_path: Path) -> None:
     refused(geomtrs("model", "show", "nano", "--weights", str(tmp_path / "nope")), 1, "nope: found nothing")
+
+
+@pytest.mark.parametrize(("package", "lacking"), [("torch", ["device", "model nano"]), ("pyogrio", ["drivers"])])
+def test_doctor_names_a_package_that_does_not_load_f4(package: str, lacking: list[str]) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from geomtrs.cli import main; main(['doctor'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("LACKING")]
+    assert [line[9:31].strip() for line in lines] == lacking
 
 
 def test_doctor_finds_this_machine_fit_f4() -> None:

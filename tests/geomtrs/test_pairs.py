@@ -111,7 +111,7 @@ def test_an_output_below_a_file_is_refused_before_anything_is_read(
     (tmp_path / "file").touch()
     (fotbcd / "A" / "0.webp").unlink()  # it would be missed, if it came to that
     assert code_of(*verb, fotbcd.parent, "-o", tmp_path / "file" / "out") in (1, 2)
-    assert "file: found no folder" in capsys.readouterr().err
+    assert "file: found a file" in capsys.readouterr().err
 
 
 def edit(path: Path, old: str, new: str) -> None:

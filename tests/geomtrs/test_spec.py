@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from geomtrs.errors import QueryError
 from geomtrs.query import Query
 from geomtrs.spec import JobSpec, Options, RunSettings, job_spec, parse_bytes
+from tiling.aoi import read_aoi
 
 ASK = "the buildings that appeared"
 
@@ -70,6 +71,8 @@ def test_one_format_needs_no_list() -> None:
         ({"min_area_m2": -1}, "--min-area: "),
         ({"min_area_m2": 500, "max_area_m2": 100}, "--min-area: found 500 m², above --max-area 100 m²"),
         ({"max_area_m2": 0}, "--max-area: found 0; wanted above 0"),
+        ({"nodata": float("nan")}, "--nodata: .*leave it out"),
+        ({"max_shift_px": float("inf")}, "--max-shift: "),
         ({"workers": 0}, "--workers"),
         ({"dates": "2019"}, "--dates"),
         ({"cloud_masks": ["a.tif"]}, "--cloud-mask"),
@@ -120,8 +123,15 @@ def test_the_file_of_a_cloud_mask_is_the_one_that_is_opened_a21() -> None:
     assert [Path(path).name for path in told(cloud_masks=masks).files[2:]] == ["fog&haze", "q.tif"]
 
 
-def test_a_bbox_is_no_file() -> None:
-    assert told(aoi="-10.5,46,11,46.5").aoi == "-10.5,46,11,46.5"
+@pytest.mark.parametrize("box", ["-10.5,46,11,46.5", ".5,46,+1.,46.5", " 1e1, 46, 11, 4.65e1"])
+def test_a_bbox_is_no_file_however_its_numbers_are_written(box: str) -> None:
+    spec = told(aoi=box)
+    assert spec.aoi == box
+    assert read_aoi(box).boundingbox[1] == 46
+    assert len(spec.files) == 2
+
+
+def test_the_path_of_an_area_holds_from_any_folder() -> None:
     assert told(aoi="area.gpkg").aoi == str(Path.cwd() / "area.gpkg")
 
 

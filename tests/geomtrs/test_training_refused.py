@@ -355,4 +355,4 @@ def test_an_out_folder_under_a_file_is_refused_before_anything_is_packed(data: P
     (tmp_path / "afile").touch()
     done = trained(tmp_path, data, "-o", str(tmp_path / "afile" / "x" / "y"))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path / 'afile'}: found a file; wanted a folder")
+    assert done.stderr.startswith(f"error: {tmp_path / 'afile'}: found a file; wanted a place for y")

@@ -665,6 +665,17 @@ def test_a_mask_of_nothing_but_clouds_is_named_where_nothing_is_left_a21(
     )
 
 
+def test_no_bit_of_a_coarser_quality_band_gets_lost_a21(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
+    """Those of MODIS are 32 bits of 500 m: float32 holds 24 of them."""
+    quality = np.full((1, 32, 48), 1 << 30, np.uint32)
+    quality[0, :10] |= 1
+    coarse = Affine(20, 0, ORIGIN.c, 0, -20, ORIGIN.f)
+    clouds = write_raster("quality.tif", quality, transform=coarse)
+    stack = open_stack([[write_raster("a.tif", scene_pixels)]], StackOptions(cloud_masks=(f"{clouds}&1",)))
+    assert (whole(stack).coverage[:20] == CLOUD).all()
+    assert (whole(stack).coverage[20:] == OBSERVED).all()
+
+
 def test_a_cloud_mask_for_each_date_or_none(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
     path = write_raster("a.tif", scene_pixels)
     with pytest.raises(SourceError, match="found 1 masks; wanted one for each of 2 dates"):

@@ -48,13 +48,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item lies on the grid: its window, how much smaller it is shown, its polygon in pixels of the grid."""
+    """Where an item lies on the grid: its window, how much smaller it is shown, the row of its polygon, if any."""
 
     answer: Answer
     window: Window
     factor: int
-    outline: shapely.Geometry | None
+    row: int | None
     points: tuple[tuple[int, int], ...] = ()  # of the sample, rows and columns of the grid
+
+    @property
+    def outline(self) -> shapely.Geometry | None:
+        """Its polygon, in pixels of the grid."""
+        return None if self.row is None else self.answer.outlines[self.row]
 
 
 class RunAnswers:
@@ -115,12 +120,11 @@ class RunAnswers:
         return f"{answer.name}-{int(answer.table['id'].iloc[row])}-{digest}"
 
     def _add(self, answer: Answer, row: int, points: tuple[tuple[int, int], ...] = ()) -> None:
-        outline = answer.outlines[row]
-        left, top, right, bottom = shapely.bounds(outline)
+        left, top, right, bottom = shapely.bounds(answer.outlines[row])
         side = max(CONTEXT_PX, 2 * (right - left), 2 * (bottom - top))
         window = self._window((top + bottom) / 2, (left + right) / 2, math.ceil(side))
         factor = math.ceil(max(window.width, window.height) / SHOWN_PX)
-        self.places[self.polygon_id(answer, row)] = Place(answer, window, factor, outline, points)
+        self.places[self.polygon_id(answer, row)] = Place(answer, window, factor, row, points)
 
     def _add_sample(self, answer: Answer, sample: Sample) -> None:
         with rasterio.open(self.folder / "coverage.tif") as coverage:
@@ -146,23 +150,22 @@ class RunAnswers:
         return Item(
             id=name,
             sentence=place.answer.query,
-            kind=FOUND if place.outline is not None else NOTHING,
+            kind=NOTHING if place.row is None else FOUND,
             thing=place.answer.query,
             pictures=name,
             note=self._note(name),
             shape=(math.ceil(window.height / factor), math.ceil(window.width / factor)),
-            points=points if place.outline is None else (),
+            points=points if place.row is None else (),
         )
 
     def _note(self, name: str) -> str:
         place = self.places[name]
-        if place.outline is None:
+        if place.row is None:
             row, column = place.points[0]
             return f"nothing was found at row {row}, column {column} · {place.answer.when}"
-        number = int(name.rsplit("-", 2)[1])
-        row = place.answer.table.set_index("id").loc[number]
-        size = f"{row.area_px:,} px" if np.isnan(row.area_m2) else area_text(row.area_m2)
-        return f"polygon {number} · {size} · probability {row.prob_mean:.2f} · {place.answer.when}"
+        one = place.answer.table.iloc[place.row]
+        size = f"{one.area_px:,} px" if np.isnan(one.area_m2) else area_text(one.area_m2)
+        return f"polygon {one.id} · {size} · probability {one.prob_mean:.2f} · {place.answer.when}"
 
 
 def burnt(outline: shapely.Geometry, window: Window, factor: int = 1) -> Bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from geomtrs.craft.audit.agreement import last_words, settle
 from geomtrs.craft.audit.answers import Answer, RunAnswers, burnt
 from geomtrs.craft.audit.decisions import Decision, mended_mask
 from geomtrs.craft.protocols import Bool
+from geomtrs.data.whole import whole_folder
 from geomtrs.errors import DataError
 from geomtrs.outputs.encoding import png, webp
 from tiling.mosaic import GDAL_CACHE_BYTES
@@ -45,12 +45,8 @@ def write_labels(folder: Path, out: Path) -> Written:
 
     Raises DataError where `out` holds something or nothing was decided. Nothing is left behind then.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(out, found="something there", wanted="a new folder", remedy="name another, or move it away")
     run = RunAnswers(folder)
-    temporary = out.absolute().with_name(f".{out.absolute().name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with whole_folder(out) as temporary:
         waiting = [_write_set(run, answer, temporary / answer.name) for answer in run.answers]
         squares = len(list(temporary.glob("*/mask/*.png")))
         if not squares:
@@ -58,11 +54,6 @@ def write_labels(folder: Path, out: Path) -> Written:
                 folder, found="no square in which everything is decided", wanted="one at least",
                 remedy="geomtrs audit DIR, then again",
             )  # fmt: skip
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out.absolute())
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Written(squares, sum(waiting))
 
 
