@@ -56,9 +56,9 @@ AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for
 CloudMask = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="RASTER[:BAND][&BITS|=VALUES]",
-        help="Not 0 in clouds, or with one of these bits set there ('qa.tif:4&0x28'), or of these values "
-        "(scl.tif=3,8,9,10); once per date.",
+        metavar="RASTER",
+        help="Not 0 in clouds, or with one of these bits set there, or of these values, once per date: clouds.tif:2 "
+        "(a band), 'qa.tif&0x28', scl.tif=3,8,9,10.",
         rich_help_panel=_IMAGES,
     ),
 ]
