@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -91,10 +93,30 @@ def _run(stage: int, config: Path, told: Mapping[str, object], *, quiet: bool) -
     # What is passed over, and where a run goes on, is said nowhere else.
     logging.getLogger("geomtrs.training").setLevel(logging.WARNING if quiet else logging.INFO)
     settings = read_config(config, **told)
-    refuse_unwritable(Path(settings.out))  # before anything is packed or computed
+    out = Path(settings.out)
+    refuse_unwritable(out)  # before anything is packed or computed
     family = importlib.import_module("geomtrs.training." + ("nano" if settings.model == "nano" else "published"))
-    made = getattr(family, f"stage{stage}")(settings, None if quiet else _line)
+    with _alone(out):
+        made = getattr(family, f"stage{stage}")(settings, None if quiet else _line)
     print(made)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other training writes in the folder; of the processes that torchrun begins together, the first holds it."""
+    from geomtrs.lock import only_one
+    from geomtrs.state import hidden
+
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    try:
+        with only_one(hidden(out) / "lock"):
+            yield
+    finally:
+        for folder in (hidden(out), out):
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
 
 
 def _line(facts: dict[str, float]) -> None:

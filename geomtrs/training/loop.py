@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
@@ -251,7 +252,10 @@ def save_state(
     refuse_no_numbers(path, {key: value for part in state.values() for key, value in part.items()})
     temporary = path.with_suffix(".tmp")
     try:
-        torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, temporary)
+        with temporary.open("wb") as file:
+            torch.save({**state, "optimiser": optimiser.state_dict(), **progress}, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a machine that stops may keep the name and not the weights
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)

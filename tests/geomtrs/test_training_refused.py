@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from geomtrs.cli.train import _line
 from geomtrs.data.labels import ABSENT
 from geomtrs.data.pairs import Pack
 from geomtrs.errors import DataError, JobError, QueryError
+from geomtrs.lock import only_one
 from geomtrs.models.checkpoint import write_weights
+from geomtrs.state import hidden
 from geomtrs.training import loop, nano
 from geomtrs.training.calibration import calibrate
 from geomtrs.training.config import StageConfig, read_config
@@ -356,3 +359,18 @@ def test_an_out_folder_under_a_file_is_refused_before_anything_is_packed(data: P
     done = trained(tmp_path, data, "-o", str(tmp_path / "afile" / "x" / "y"))
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path / 'afile'}: found a file; wanted a place for y")
+
+
+def test_two_trainings_do_not_write_into_one_folder(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with only_one(hidden(out) / "lock"):
+        done = trained(tmp_path, data, "-o", str(out))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {out}: found another run in this folder (process {os.getpid()} on ")
+    assert [path.name for path in out.rglob("*")] == [".geomtrs"]
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder(data: Path, tmp_path: Path) -> None:
+    done = trained(tmp_path, data / "fotbcd", "-o", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert not (tmp_path / "out").exists()
