@@ -83,9 +83,11 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
         if (values != values[..., :1]).any():
             raise _no_labels(path, f"colours ({''.join(bands)})")
         values = values[..., 0]
-    if (values != values.astype(np.uint8)).any():
+    with np.errstate(invalid="ignore"):  # said below
+        labels = values.astype(np.uint8)
+    if (values != labels).any():
         raise _no_labels(path, f"numbers from {values.min()} to {values.max()}")
-    return values.astype(np.uint8)
+    return labels
 
 
 def _no_labels(path: Path, found: str) -> DataError:
