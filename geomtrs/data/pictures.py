@@ -68,6 +68,16 @@ def grey_of(path: Path) -> NDArray[np.uint8]:
         raise unreadable(path, error) from error
 
 
+def marks_of(path: Path) -> NDArray[np.uint8]:
+    """(H, W), 0 where a mask marks nothing: the indices of a palette, whose first colour need not be black, or grey."""
+    try:
+        with Image.open(path) as image:
+            palette = image.mode == "P"
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    return read_labels(path) if palette else grey_of(path)
+
+
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """(H, W) class numbers as they were written: of a palette its indices, of grey in three bands one of them.
 
