@@ -34,7 +34,7 @@ _CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})
 _DIGITS = rf"(?:{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
 _NUMBER = rf"(?:{_DIGITS}|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
 _UNIT = "|".join(pattern for pattern, _ in _UNITS)
-_WHOLE = r"(?![\w²/]| (?:per|an?) (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
+_WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
     r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
     r"(?:with|having)(?: an?)? (?:area|size|footprint)(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
@@ -69,7 +69,7 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 # "Over 500 m² and trees": the size is of one thing only.
-_ANOTHER = re.compile(rf"^,? (?:and|or) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
+_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
 # A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
 _COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
 _LEFT = re.compile(
