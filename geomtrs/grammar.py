@@ -16,7 +16,7 @@ _UNITS: tuple[tuple[str, float], ...] = (
     (r"km\^?[²2]|sq\.? ?km|(?:square|sq\.?) (?:km|kilomet(?:re|er)s?)", 1e6),
     (r"m\^?[²2]|sq\.? ?m\.?|(?:square|sq\.?) met(?:re|er)s?|met(?:re|er)s squared", 1.0),
     (r"ha|hectares?", 1e4),
-    (r"acres?|ac", ACRE_M2),
+    (r"acres?|ac(?! units?\b)", ACRE_M2),
     (r"ft\^?[²2]|sq\.? ?ft\.?|(?:square|sq\.?) (?:foot|feet)", SQUARE_FOOT_M2),
 )
 _WORDS = (
@@ -34,6 +34,7 @@ _CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})
 _DIGITS = rf"(?:{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
 _NUMBER = rf"(?:{_DIGITS}|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
 _UNIT = "|".join(pattern for pattern, _ in _UNITS)
+_WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
     r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
     r"(?:with|having)(?: an?)? (?:area|size|footprint)(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
@@ -58,8 +59,8 @@ _COMPARED: tuple[tuple[str, str, str, bool], ...] = (
 )
 _COMPARING = "|".join(words for words, *_ in _COMPARED)
 _RANGES = (
-    rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}",
-    rf"{_LEAD},? ?(?:\bbetween )?({_DIGITS})(?: ?({_UNIT}))? ?[-–—] ?({_DIGITS}) ?({_UNIT})(?![\w²]){_TAIL}",
+    rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}",
+    rf"{_LEAD},? ?(?:\bbetween )?({_DIGITS})(?: ?({_UNIT}))? ?[-–—] ?({_DIGITS}) ?({_UNIT}){_WHOLE}{_TAIL}",
 )
 # What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
 _CUT = re.compile(
@@ -68,7 +69,7 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 # "Over 500 m² and trees": the size is of one thing only.
-_ANOTHER = re.compile(rf"^,? (?:and|or) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
+_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
 # A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
 _COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
 _LEFT = re.compile(
@@ -277,14 +278,14 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
                 text = f"{text[: found.start()]} {text[found.end() :]}"
     for words, signs, which, inclusive in _COMPARED:
         found = re.search(
-            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT})(?![\w²]){_TAIL}", text, re.IGNORECASE
+            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}", text, re.IGNORECASE
         )
         if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
             limit = Limit(_area(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
     found = re.search(
-        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT})(?![\w²]) (?:or|and) (more|larger|bigger|less|smaller)\b",
+        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT}){_WHOLE} (?:or|and) (more|larger|bigger|less|smaller)\b",
         text,
         re.IGNORECASE,
     )
@@ -310,9 +311,9 @@ def _of_one(found: re.Match[str], text: str) -> bool:
 
 
 def _without(text: str, found: re.Match[str]) -> str:
-    """The text without what was found, and without the "and" or "but" that bound it."""
-    before = re.sub(r"(?:,| and| but)+$", "", text[: found.start()])
-    after = re.sub(r"^ (?:and|but)\b", "", text[found.end() :])
+    """The text without what was found, and without the "and", "&" or "but" that bound it."""
+    before = re.sub(r"(?:,| and| &| but)+$", "", text[: found.start()])
+    after = re.sub(r"^ (?:and\b|but\b|&)", "", text[found.end() :])
     return f"{before} {after}"
 
 

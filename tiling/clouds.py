@@ -13,7 +13,7 @@ from tiling.source import samples
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-_NAME = re.compile(r"(.*?)(?::(\d+))?(?:&(0[xX][0-9a-fA-F]+|\d+)|=(\d+(?:,\d+)*))?", re.DOTALL)
+_NAME = re.compile(r"(.*?)(?::(\d+))?(?:&(0[xX][0-9a-fA-F]+|\d+)|=(\d+(?:, ?\d+)*))?", re.DOTALL)
 # Classes of Sentinel-2's scene classification that no mask has beside clouds: bare ground, water, unclassified.
 _SCL_GROUND, _SCL_LAST = (5, 6, 7), 11  # of 0 to 11
 
@@ -53,10 +53,10 @@ def refuse_classes(dataset: DatasetReader, name: CloudName) -> None:
     if not classes and (clear or found.size < 2):
         return
     few = ", ".join(f"{value:g}" for value in found[:6]) + (" …" if found.size > 6 else "")
-    bits = "" if classes else ", or its bits: 'qa.tif&0x18'"
     raise SourceError(
         name.path,
         found=f"the values {few}{', classes as those of Sentinel-2’s SCL' if classes else ', none of them 0'}",
         wanted="0 where it is clear, or a word on what is cloud",
-        remedy=f"name the values of clouds: --cloud-mask scl.tif=3,8,9,10 (shadow, cloud, cirrus){bits}",
+        remedy="name the values of clouds: --cloud-mask scl.tif=3,8,9,10 (shadow, cloud, cirrus), or its bits: "
+        "'qa.tif&0x18', 'udm.tif&0xff' where all but 0 is cloud",
     )

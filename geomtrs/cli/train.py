@@ -88,6 +88,7 @@ def second(
 
 def _run(stage: int, config: Path, told: Mapping[str, object], *, quiet: bool) -> None:
     from geomtrs.data.whole import refuse_unwritable
+    from geomtrs.errors import JobError
     from geomtrs.training.config import read_config
 
     # What is passed over, and where a run goes on, is said nowhere else.
@@ -95,7 +96,13 @@ def _run(stage: int, config: Path, told: Mapping[str, object], *, quiet: bool) -
     settings = read_config(config, **told)
     out = Path(settings.out)
     refuse_unwritable(out)  # before anything is packed or computed
-    family = importlib.import_module("geomtrs.training." + ("nano" if settings.model == "nano" else "published"))
+    nano = settings.model == "nano"
+    if nano and (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise JobError(
+            "torchrun", found=f"{processes} processes", wanted="one: nano learns in one alone",
+            remedy="run geomtrs train itself, WORLD_SIZE unset",
+        )  # fmt: skip
+    family = importlib.import_module("geomtrs.training." + ("nano" if nano else "published"))
     with _alone(out):
         made = getattr(family, f"stage{stage}")(settings, None if quiet else _line)
     print(made)
@@ -110,11 +117,12 @@ def _alone(out: Path) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
+    made = [folder for folder in (hidden(out), out) if not folder.exists()]
     try:
         with only_one(hidden(out) / "lock"):
             yield
     finally:
-        for folder in (hidden(out), out):
+        for folder in made:
             with suppress(OSError):  # something is in it
                 folder.rmdir()
 

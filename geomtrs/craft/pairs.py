@@ -23,7 +23,7 @@ from geomtrs.craft.protocols import Pair
 from geomtrs.data.astray import astray
 from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
-from geomtrs.data.pictures import grey_of, read_labels, read_picture
+from geomtrs.data.pictures import marks_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
@@ -63,6 +63,8 @@ class Listed:
         before = {plane: value for plane, value in hashes.items() if plane not in "AB"}
         if before.keys() == now.keys() - {"classes"}:  # crafted before they were told
             now.pop("classes", None)
+        if "classes" not in before:  # crafted when labels that nothing explains were told, too
+            now |= {plane: file_hash(path) for plane in before if plane not in now and (path := self.path(plane))}
         return sorted(plane for plane in now.keys() | before.keys() if now.get(plane) != before.get(plane))
 
     def read(self) -> Pair:
@@ -113,7 +115,7 @@ def read_pair(listed: Listed) -> Pair:
     """Raises DataError where a file does not read or the planes are of several sizes."""
     paths = listed.files()
     pictures = {plane: read_picture(paths[plane]) for plane in "AB"}
-    readers = {"mask": grey_of, "labelA": read_labels, "labelB": read_labels}
+    readers = {"mask": marks_of, "labelA": read_labels, "labelB": read_labels}
     planes = {plane: read(paths[plane]) for plane, read in readers.items() if plane in paths}
     shape = pictures["A"].shape[:2]
     for plane, array in (pictures | planes).items():

@@ -25,6 +25,7 @@ from geomtrs.errors import DataError
 
 _READERS = {"A": read_picture, "B": read_picture, "mask": grey_of, "labelA": read_labels, "labelB": read_labels}
 PLANES = tuple(_READERS)
+_RULED = ("labelA", "labelB")
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
 
 _DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
@@ -218,9 +219,14 @@ _WANTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
 
 
 def _read_planes(folder: Path, name: str) -> Planes:
-    """The planes that a sample has; raises DataError for one that is read under another suffix alone, or not at all."""
+    """The planes that a sample has, of labels those that a rule reads.
+
+    Raises DataError for one that is there under another suffix alone, or cannot be read.
+    """
     planes = {}
     for plane, read in _READERS.items():
+        if plane in _RULED and rule_of(folder.name, name) is None:
+            continue  # they may be colours, for people to look at
         path = _file(folder, plane, name)
         others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
         other = next((one for one in others if one.exists()), None)

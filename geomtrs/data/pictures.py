@@ -68,6 +68,16 @@ def grey_of(path: Path) -> NDArray[np.uint8]:
         raise unreadable(path, error) from error
 
 
+def marks_of(path: Path) -> NDArray[np.uint8]:
+    """(H, W), 0 where a mask marks nothing: the indices of a palette, whose first colour need not be black, or grey."""
+    try:
+        with Image.open(path) as image:
+            palette = image.mode == "P"
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    return read_labels(path) if palette else grey_of(path)
+
+
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """(H, W) class numbers as they were written: of a palette its indices, of grey in three bands one of them.
 
@@ -83,9 +93,11 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
         if (values != values[..., :1]).any():
             raise _no_labels(path, f"colours ({''.join(bands)})")
         values = values[..., 0]
-    if (values != values.astype(np.uint8)).any():
+    with np.errstate(invalid="ignore"):  # said below
+        labels = values.astype(np.uint8)
+    if (values != labels).any():
         raise _no_labels(path, f"numbers from {values.min()} to {values.max()}")
-    return values.astype(np.uint8)
+    return labels
 
 
 def _no_labels(path: Path, found: str) -> DataError:

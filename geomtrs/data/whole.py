@@ -15,6 +15,8 @@ from geomtrs.errors import DataError
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` to write in, which takes its name at the end, or is removed after an error.
 
+    A `folder` that is there and empty stays the same, which somebody may be in, and gets what is written.
+
     Raises DataError where `folder` holds something already, or cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -27,8 +29,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
+            for path in temporary.iterdir():
+                path.rename(folder / path.name)
+        else:
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -31,7 +31,7 @@ from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.endpoint import Endpoint
 from geomtrs.craft.export import export, split_places
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
-from geomtrs.craft.pairs import list_pairs, read_pair, rule_of_classes
+from geomtrs.craft.pairs import file_hash, list_pairs, read_pair, rule_of_classes
 from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
 from geomtrs.craft.phrase import GrammarPhraser
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Perceiver, Phrased
@@ -624,6 +624,28 @@ def test_the_dates_are_most_unlike_where_something_changed(plain: Path) -> None:
         assert apart[place].mean() > 0.8
     assert apart[still].mean() < 0.5
     assert 0 <= apart.min() <= apart.max() < 1
+
+
+def test_a_mask_with_a_palette_marks_nothing_at_its_first_colour(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path, pairs=1, labels=False)
+    (folder / "mask").mkdir()
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[BUILT] = 1
+    image = Image.fromarray(mask, "P")
+    image.putpalette([255, 255, 255, 200, 0, 0])
+    image.save(folder / "mask" / "p0.png")
+    pair = read_pair(list_pairs(folder)[0])
+    (finding,) = LabelPerceiver().perceive(pair, no_model)
+    assert iou(LabelSegmenter().segment(pair, finding).mask, mask > 0) == 1
+
+
+def test_a_set_of_before_that_tells_of_labels_without_classes_is_gone_on_with_k2(pairs: Path, tmp_path: Path) -> None:
+    (pairs / "classes.json").unlink()
+    (one, *_) = list_pairs(pairs)
+    told = {plane: file_hash(pairs / plane / "p0.png") for plane in ("A", "B", "labelA", "labelB")}
+    assert one.changed(told) == []
+    Image.fromarray(np.ones((HEIGHT, WIDTH), np.uint8)).save(pairs / "labelA" / "p0.png")
+    assert one.changed(told) == ["labelA"]
 
 
 @pytest.mark.parametrize("redrawn", ["labelB/p1.png", "classes.json", "mask/p1.png"])

@@ -162,6 +162,7 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
     "size",
     ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
      "within 100 m of a river", "longer than 200 m",
+     "over 2 ha/year", "of 2-3 ha per year", "with over 2 AC units",
      "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
 )  # fmt: skip
 def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
@@ -169,6 +170,16 @@ def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
     assert read(sentence) == (sentence, ScenePart())
     (line,) = doubts(sentence)
     assert "is left in the sentence" in line
+
+
+def test_units_of_air_conditioning_are_no_acres_b9() -> None:
+    assert read("roofs with 5-10 AC units") == ("roofs with 5-10 AC units", ScenePart())
+    assert read("new fields of 5-10 ac") == ("new fields", ScenePart(Limit(5 * ACRE_M2), Limit(10 * ACRE_M2)))
+
+
+def test_a_sign_that_binds_two_limits_goes_with_them_b8() -> None:
+    assert read("houses ≥ 100 m² & ≤ 200 m²") == ("houses", ScenePart(Limit(100), Limit(200)))
+    assert read("houses over 100 m² & trees") == ("houses over 100 m² & trees", ScenePart())
 
 
 def test_limits_that_leave_nothing_are_told_b8() -> None:

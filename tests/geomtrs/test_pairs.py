@@ -208,6 +208,30 @@ def test_labels_of_colours_are_refused_and_not_read_by_their_grey(fotbcd: Path) 
         pack(fotbcd)
 
 
+def test_labels_without_a_rule_are_not_read_and_may_be_colours(fotbcd: Path) -> None:
+    (fotbcd / "labelB").mkdir(exist_ok=True)
+    Image.new("RGB", (96, 96), (200, 0, 0)).save(fotbcd / "labelB" / "0.png")
+    fotbcd.rename(fotbcd.with_name("mine"))
+    assert pack(fotbcd) == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_that_are_no_numbers_are_refused_without_a_warning(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "label.tif")
+    with pytest.raises(DataError, match=r"label\.tif: found numbers from nan to nan"):
+        read_labels(tmp_path / "label.tif")
+
+
+def test_a_pack_is_written_into_the_empty_folder_that_one_is_in(
+    fotbcd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert code_of("data", "pack", fotbcd.parent, "-o", ".") == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["index.json", "pixels.bin"]
+
+
 @pytest.mark.parametrize("kind", ["deep", "palette", "grey in three bands", "one bit"])
 def test_labels_are_read_by_their_numbers_however_they_are_stored(tmp_path: Path, kind: str) -> None:
     numbers = np.eye(8, dtype=np.uint8)

@@ -370,6 +370,22 @@ def test_two_trainings_do_not_write_into_one_folder(data: Path, tmp_path: Path) 
     assert [path.name for path in out.rglob("*")] == [".geomtrs"]
 
 
+def test_a_folder_that_was_there_stays_where_a_training_cannot_begin(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert trained(tmp_path, data / "fotbcd", "-o", str(tmp_path / "out")).returncode == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_nano_refuses_to_be_one_of_several_processes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    done = trained(tmp_path, data, "-o", str(tmp_path / "out"))
+    assert done.stderr.startswith("error: torchrun: found 2 processes; wanted one")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_training_that_cannot_begin_leaves_no_folder(data: Path, tmp_path: Path) -> None:
     done = trained(tmp_path, data / "fotbcd", "-o", str(tmp_path / "out"))
     assert done.returncode == 1

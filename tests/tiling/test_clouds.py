@@ -21,6 +21,7 @@ from tiling.clouds import CloudName, cloud_name
         ("fog&haze:2&0X1f", ("fog&haze", 2, 31)),
         ("scl.tif=8", ("scl.tif", 1, None, (8,))),
         ("qa.tif:2=3,8,10", ("qa.tif", 2, None, (3, 8, 10))),
+        ("scl.tif=3, 8", ("scl.tif", 1, None, (3, 8))),
         ("a=1.tif", ("a=1.tif", 1, None)),
         ("https://host/q?scene=5", ("https://host/q?scene=5", 1, None)),
         ("https://host/q?scene=5:1=8,9", ("https://host/q?scene=5", 1, None, (8, 9))),

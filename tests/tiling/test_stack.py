@@ -655,6 +655,18 @@ def test_a_mask_that_is_clear_somewhere_or_cloud_alone_is_taken_a21(
     assert ((whole(stack).coverage == CLOUD) == (mask[0] != 0)).all()
 
 
+@pytest.mark.parametrize("levels", [(0, 2, 6), (1, 2), (60, 100), tuple(range(9))])
+def test_a_mask_that_looks_like_classes_and_is_not_is_taken_by_the_bits_that_its_refusal_names_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels, levels: tuple[int, ...]
+) -> None:
+    mask = np.resize(np.array(levels, np.uint8), (1, 64, 96))
+    path, clouds = write_raster("a.tif", scene_pixels), write_raster("udm.tif", mask)
+    with pytest.raises(SourceError, match=r"'udm\.tif&0xff' where all but 0 is cloud"):
+        open_stack([[path]], StackOptions(cloud_masks=(clouds,)))
+    stack = open_stack([[path]], StackOptions(cloud_masks=(f"{clouds}&0xff",)))
+    assert ((whole(stack).coverage == CLOUD) == (mask[0] != 0)).all()
+
+
 def test_a_mask_of_nothing_but_clouds_is_named_where_nothing_is_left_a21(
     write_raster: WriteRaster, scene_pixels: Pixels
 ) -> None:
