@@ -15,8 +15,6 @@ from geomtrs.errors import DataError
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` to write in, which takes its name at the end, or is removed after an error.
 
-    A `folder` that is there and empty stays the same, which somebody may be in, and gets what is written.
-
     Raises DataError where `folder` holds something already, or cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -28,11 +26,13 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        if folder.exists():
+        if folder.exists() and folder.samefile(Path.cwd()):  # who works in it stays there
             for path in temporary.iterdir():
                 path.rename(folder / path.name)
-        else:
-            temporary.rename(folder)
+            return
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
