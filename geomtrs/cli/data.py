@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from geomtrs.data.mtrefseg21k import Statistics
 
 app = typer.Typer(help="Data to train and test on: what a folder holds, and packing it.", no_args_is_help=True)
+
+T = TypeVar("T")
 
 SHOWN = 20  # broken entries of a split; the rest is counted
 
@@ -74,18 +76,13 @@ def pack(
 
     [bold]geomtrs data pack train/ --val configs/nano_val.json -o pack/[/bold]
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from geomtrs.data.pairs import Pack, count_folder, read_folder, read_places, unread_labels, untaught, write_pack
     from geomtrs.data.whole import whole_folder
 
     total = count_folder(folder)
     places = None if val is None else read_places(val)
-    console, silent = Console(stderr=True), not sys.stderr.isatty()
-    reading = track(read_folder(folder, val=places), "packing", total=total, console=console, disable=silent)
     with whole_folder(out) as temporary:
-        count = write_pack(temporary, iter(reading))
+        count = write_pack(temporary, _tracked(read_folder(folder, val=places), "packing", total))
     samples = Pack(out).samples
     sets = (folder / name for name in dict.fromkeys(one.set for one in samples))
     for one in (*(line for found in sets for line in unread_labels(found)), *untaught(samples)):
@@ -115,19 +112,22 @@ def torchgeo(
 
     [bold]geomtrs data torchgeo OSCD OSCD/ --published --split train -o stage1/oscd[/bold]
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from geomtrs.data.pairs import torn_scenes
     from geomtrs.data.torchgeo import read_pairs, write_published, write_set
 
-    console, silent = Console(stderr=True), not sys.stderr.isatty()
-    found = read_pairs(name, root, split=split)
-    pairs = iter(track(found, "writing pairs", total=None, console=console, disable=silent))
+    pairs = _tracked(read_pairs(name, root, split=split), "writing pairs")
     count = write_published(out, pairs) if published else write_set(out, pairs)
     print(f"{out}: {count} pairs")
     for one in () if published else torn_scenes(out):
         print(f"note  {one}", file=sys.stderr)
+
+
+def _tracked(samples: Iterable[T], doing: str, total: int | None = None) -> Iterator[T]:
+    """The same, with a bar where stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(samples, doing, total=total, console=Console(stderr=True), disable=not sys.stderr.isatty()))
 
 
 def _print_split(name: str, facts: Statistics) -> None:

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from geomtrs.craft.perceive import things_by_name
 from geomtrs.craft.protocols import Pair
-from geomtrs.data.astray import astray
+from geomtrs.data.astray import LABELS, PLANES, astray
 from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
 from geomtrs.data.pictures import marks_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _SUFFIXES = (".webp", *PICTURE_SUFFIXES)
-_PLANES, _LABELS = ("A", "B", "mask", "labelA", "labelB"), {"labelA", "labelB"}
 _CLASSES = 'what label values mean, such as {"1": "building"}'
 _IGNORED = 255  # whatever it is called
 _NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
@@ -47,15 +46,19 @@ class Listed:
         paths = (self.folder / plane / f"{self.name}{suffix}" for suffix in _SUFFIXES)
         return next((path for path in paths if path.is_file()), None)
 
+    @property
+    def classes(self) -> Path:
+        """Where it is written what the values of its labels mean."""
+        return self.folder / "classes.json"
+
     def files(self) -> dict[str, Path]:
         """What is read of it, by plane; labels only with the classes that say what they mean."""
-        found = {plane: path for plane in _PLANES if (path := self.path(plane))}
-        classes = self.folder / "classes.json"
-        if rule_of(self.folder.name, self.name) is not None or not found.keys() >= _LABELS:
+        found = {plane: path for plane in PLANES if (path := self.path(plane))}
+        if rule_of(self.folder.name, self.name) is not None or not found.keys() >= {*LABELS}:
             return found
-        if classes.is_file():
-            return found | {"classes": classes}
-        return {plane: path for plane, path in found.items() if plane not in _LABELS}
+        if self.classes.is_file():
+            return found | {"classes": self.classes}
+        return {plane: path for plane, path in found.items() if plane not in LABELS}
 
     def changed(self, hashes: Mapping[str, str]) -> list[str]:
         """Which of its masks and labels are others than those of these hashes."""
@@ -95,7 +98,7 @@ def unread(source: Path) -> list[str]:
         if alone and not (folder / "samples.jsonl").is_file():
             told.append(f"{folder}: {len(alone)} pictures of A are left out: B has none called {alone[0]}")
         told += astray(folder, [one.name for one in mine], _SUFFIXES)
-        classes = folder / "classes.json"
+        classes = mine[0].classes
         labelled = any(one.path("labelA") and one.path("labelB") for one in mine)
         if labelled and not classes.is_file() and all(rule_of(folder.name, one.name) is None for one in mine):
             told.append(str(DataError(classes, found="no such file", wanted=_CLASSES, remedy="write it")))
@@ -106,7 +109,7 @@ def first_labels(source: Path) -> tuple[tuple[str, str], LabelRule] | None:
     """Those of both dates of the first pair that has them, and how they read; None where no pair has."""
     for one in list_pairs(source):
         files, rule = one.files(), _rule_for(one)
-        if rule is not None and files.keys() >= _LABELS:
+        if rule is not None and files.keys() >= {*LABELS}:
             return (str(files["labelA"]), str(files["labelB"])), rule
     return None
 
@@ -192,7 +195,7 @@ def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tupl
     """What is known of the pair; None where nothing is."""
     mask = planes.get("mask")
     still = np.zeros(shape, bool) if mask is None else mask == 0
-    if planes.keys() >= _LABELS and (rule := _rule_for(listed)) is not None:
+    if planes.keys() >= {*LABELS} and (rule := _rule_for(listed)) is not None:
         return Labels.by_rule(rule, planes["labelA"], planes["labelB"], still)
     if mask is None:
         return None
@@ -210,5 +213,5 @@ def read_classes(path: Path) -> LabelRule:
 
 
 def _rule_for(listed: Listed) -> LabelRule | None:
-    classes = listed.folder / "classes.json"
-    return rule_of(listed.folder.name, listed.name) or (read_classes(classes) if classes.is_file() else None)
+    known = rule_of(listed.folder.name, listed.name)
+    return known or (read_classes(listed.classes) if listed.classes.is_file() else None)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from geomtrs.errors import DataError
 
-KNOWN = ("A", "B", "mask", "labelA", "labelB")
+LABELS = "labelA", "labelB"
+PLANES = "A", "B", "mask", *LABELS
+"""The folders of a labelled set."""
 _PICTURES = (".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp")
 
 
@@ -17,8 +19,8 @@ def astray(folder: Path, names: Collection[str], suffixes: Sequence[str]) -> lis
     names     of its pairs
     suffixes  under which their labels are looked for
     """
-    strange = [one.name for one in _folders(folder) if one.name not in KNOWN and any(map(_is_picture, one.iterdir()))]
-    lacking = [plane for plane in ("labelA", "labelB") if not (folder / plane).is_dir()]
+    strange = [one.name for one in _folders(folder) if one.name not in PLANES and any(map(_is_picture, one.iterdir()))]
+    lacking = [plane for plane in LABELS if not (folder / plane).is_dir()]
     told = []
     if strange and lacking:
         told.append(
@@ -28,7 +30,7 @@ def astray(folder: Path, names: Collection[str], suffixes: Sequence[str]) -> lis
                 remedy="rename the folders; others are not read",
             )
         )  # fmt: skip
-    for plane in KNOWN[2:]:
+    for plane in ("mask", *LABELS):
         there = {one.name for one in (folder / plane).iterdir()} if (folder / plane).is_dir() else set[str]()
         without = [name for name in names if there.isdisjoint(f"{name}{suffix}" for suffix in suffixes)]
         of_none = sorted(there - {f"{name}{suffix}" for name in names for suffix in suffixes})

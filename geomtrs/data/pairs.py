@@ -18,14 +18,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from geomtrs.data.astray import astray
+from geomtrs.data.astray import LABELS, PLANES, astray
 from geomtrs.data.labels import THINGS, mask_means, rule_of
 from geomtrs.data.pictures import content_of, grey_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
 _READERS = {"A": read_picture, "B": read_picture, "mask": grey_of, "labelA": read_labels, "labelB": read_labels}
-PLANES = tuple(_READERS)
-_RULED = ("labelA", "labelB")
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
 
 _DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
@@ -225,15 +223,17 @@ def _read_planes(folder: Path, name: str) -> Planes:
     """
     planes = {}
     for plane, read in _READERS.items():
-        if plane in _RULED and rule_of(folder.name, name) is None:
+        if plane in LABELS and rule_of(folder.name, name) is None:
             continue  # they may be colours, for people to look at
         path = _file(folder, plane, name)
-        others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
-        other = next((one for one in others if one.exists()), None)
-        if other is not None and not path.exists():
-            raise DataError(path, found=other.name, wanted=path.name, remedy="write it so")
-        if path.exists() or plane == "A":
-            planes[plane] = read(path)
+        if not path.exists():
+            others = (path.with_name(path.stem + one) for suffix in _SUFFIXES for one in (suffix, suffix.upper()))
+            other = next((one for one in others if one.exists()), None)
+            if other is not None:
+                raise DataError(path, found=other.name, wanted=path.name, remedy="write it so")
+            if plane != "A":
+                continue
+        planes[plane] = read(path)
     return planes
 
 
