@@ -6,7 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geomtrs.data.composite import CLOUDS, CROP_PX, ICE, ROAD, ROOF, SOLAR, STREET, YARD, Scene, blend, rough
+from geomtrs.data.composite import (
+    CLOUDS,
+    CROP_PX,
+    ICE,
+    ROAD,
+    ROOF,
+    SOLAR,
+    STREET,
+    YARD,
+    Scene,
+    blend,
+    log_uniform,
+    rough,
+)
 from geomtrs.data.labels import PRESENT, THINGS
 
 _TINTS = np.array([[1, 1, 1], [1.02, 1, 0.96], [0.95, 0.98, 1.05], [1.15, 0.95, 0.85], [0.7, 0.9, 1.25]])
@@ -16,9 +29,9 @@ def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
     """A built-up area within `where`: streets, roofs of a few pixels with shadows, yards; `rule` reads the labels."""
     u, v = _turned(rng)
     graded = rng.random() < 0.3  # ground laid out for a new quarter or for halls: bare, wide streets, few roofs yet
-    block = rng.uniform(10, 45, 2) if graded else rng.uniform(6, 22, 2)
+    block = rng.uniform(10, 45, 2) if graded else log_uniform(rng, (3, 22)) * rng.uniform(0.8, 1.25, 2)
     lots = rng.integers(2, 5, 2)
-    road_px = rng.uniform(0.9, 3) if graded else rng.uniform(0.7, 1.8)
+    road_px = rng.uniform(0.9, 3) if graded else min(rng.uniform(0.7, 1.8), block.min() / 4)
     street = (u % block[0] < road_px) | (v % block[1] < road_px)
     lot_u, lot_v = u / block[0] * lots[0], v / block[1] * lots[1]
     chance = _chances(lot_u, lot_v, rng)
@@ -51,15 +64,12 @@ def settle(scene: Scene, where: NDArray[np.bool_], rng: np.random.Generator, rul
 
 
 def pave(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:
-    """A road through what is `free`, straight or bent, bright or dark; where it lies, labelled ROAD."""
-    u, v = _turned(rng, bend=40)
-    width_px = rng.uniform(1.2, 4.5)
-    where = np.abs(u - np.median(u) - rng.uniform(-80, 80)) < width_px / 2
-    if rng.random() < 0.5:  # it ends, or turns a corner
-        end = float(np.quantile(v, rng.uniform(0.3, 0.7)))
-        where &= v < end
-        if rng.random() < 0.5:
-            where |= (np.abs(v - end) < width_px / 2) & (u > np.median(u[where]) if where.any() else True)
+    """A road through what is `free`, or a ring or a net of them, bright or dark; where they lie, labelled ROAD."""
+    width_px, kind = rng.uniform(1.2, 4.5), rng.random()
+    if kind < 0.5:
+        where = _road(width_px, rng)
+    else:
+        where = _ring(width_px, rng) if kind < 0.75 else _net(min(width_px, 3), rng)
     where &= free
     grey = scene.image.mean()
     tone = rng.uniform(1.25, 2.2) if rng.random() < 0.7 else rng.uniform(0.35, 0.7)
@@ -67,6 +77,43 @@ def pave(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule: 
     blend(scene, picture, where, 1)
     scene.raw[where], scene.rule[where] = ROAD, rule
     return where
+
+
+def _road(width_px: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Straight or bent; at times it ends, or turns a corner."""
+    u, v = _turned(rng, bend=40)
+    where = np.abs(u - np.median(u) - rng.uniform(-80, 80)) < width_px / 2
+    if rng.random() < 0.5:
+        end = float(np.quantile(v, rng.uniform(0.3, 0.7)))
+        where &= v < end
+        if rng.random() < 0.5:
+            where |= (np.abs(v - end) < width_px / 2) & (u > np.median(u[where]) if where.any() else True)
+    return np.asarray(where)
+
+
+def _ring(width_px: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A rectangle with round corners around some point, or the part of it on one side."""
+    u, _, outside = _around(rng, (40, 130), round_px=float(rng.uniform(5, 40)))
+    where = np.abs(outside) < width_px / 2
+    return np.asarray(where & (u > rng.uniform(-60, 20)) if rng.random() < 0.6 else where)
+
+
+def _net(width_px: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Streets laid out in a rectangle before anything stands along them."""
+    u, v, outside = _around(rng, (20, 90), round_px=0)
+    mesh_px = rng.uniform(14, 60, 2)
+    return np.asarray(((u % mesh_px[0] < width_px) | (v % mesh_px[1] < width_px)) & (outside < width_px))
+
+
+def _around(
+    rng: np.random.Generator, half_px: tuple[float, float], *, round_px: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Coordinates from some point, and the distance from a rectangle around it, below 0 within; all in pixels."""
+    u, v = _turned(rng)
+    row, column = rng.integers(CROP_PX, size=2)
+    u, v = u - u[row, column], v - v[row, column]
+    beyond = np.abs(np.stack([u, v])) - rng.uniform(*half_px, (2, 1, 1)) + round_px
+    return u, v, np.hypot(*np.maximum(beyond, 0)) + np.minimum(beyond.max(0), 0) - round_px
 
 
 def array(scene: Scene, free: NDArray[np.bool_], rng: np.random.Generator, rule: int) -> NDArray[np.bool_]:

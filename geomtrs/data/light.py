@@ -42,7 +42,8 @@ def recolour(image: NDArray[np.uint8], other: NDArray[np.uint8], share: float) -
 
 def false_colours(images: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
     """The same dates as if infrared bands were shown: guessed from colours, green ground shines and water is dark."""
-    shine, dark, level = rng.uniform(1.0, 4.0), rng.uniform(1.0, 4.0), rng.uniform(0.5, 1.1)
+    shine, dark = rng.uniform(1.0, 4.0), rng.uniform(1.0, 4.0)
+    level, level_far = rng.uniform(0.45, 1.1), rng.uniform(0.5, 1.4)  # roofs and bare ground shine beyond near infrared
     order = int(rng.integers(3))
     made = []
     for image in images:
@@ -54,7 +55,7 @@ def false_colours(images: Sequence[NDArray[np.uint8]], rng: np.random.Generator)
         leafy = np.clip((g - np.maximum(r, b)) * shine, 0, 1)
         wet = np.clip((np.maximum(g, b) - r) * dark, 0, 1) * (1 - leafy)
         near = (bright * level * (1 - leafy) + (90 + bright) * leafy) * (1 - 0.8 * wet)
-        far = bright * level * (1 - 0.4 * leafy) * (1 - 0.9 * wet)
+        far = bright * level_far * (1 - 0.4 * leafy) * (1 - 0.9 * wet)
         bands = ((near, red, green), (far, near, red), (red, near, far))[order]
         made.append(np.clip(np.stack(bands, -1), 0, 255).astype(np.uint8))
     return made

@@ -19,7 +19,7 @@ from geomtrs.training.sets import COARSE, MAY_BURN, MAY_GROW, RULE_NUMBERS, RULE
 
 _OWN_SHARE = 0.4  # of the pieces: from the same set
 _BURNT_SHARE, _BURNT_AREA = 0.25, (0.004, 0.4)  # of the pairs that are composed, and of their ground
-_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.35, 0.35, 0.35  # of the pairs from afar that are composed
+_TOWN_SHARE, _ICE_SHARE, _ROAD_SHARE = 0.5, 0.25, 0.5  # of the pairs from afar that are composed
 _SOLAR_SHARE, _SHIP_SHARE, _CLOUD_SHARE = 0.15, 0.3, 0.12  # of the same; ships where there is water
 _RUIN_SHARE = 0.35  # of the composed pairs from near that show buildings
 _CLEARED_SHARE = 0.15  # of all composed pairs
@@ -159,8 +159,7 @@ def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
     town = ice = road = solar = ships = np.zeros((CROP_PX, CROP_PX), bool)
     taken = _there(grown, "water", "town")
     if rng.random() < _TOWN_SHARE:
-        town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & ~taken, iterations=2)
-        settle(grown, town, rng, rule)
+        town = grow_town(bare, grown, ~(taken | _there(bare, "town")), rng)
     if rng.random() < _ICE_SHARE:
         ice = _ice(bare, grown, ~town, rng)
     if rng.random() < _SOLAR_SHARE:
@@ -173,6 +172,18 @@ def _grow(bare: Scene, grown: Scene, rng: np.random.Generator) -> NDArray[np.boo
     for where, thing in ((town, "town"), (ice, "ice"), (solar, "solar"), (road, "road"), (ships, "boat")):
         _not_yet(bare, where, thing)
     return town | ice | solar | road | ships
+
+
+def grow_town(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draws a town where it is `free`, of which `bare` has a part or nothing: where only `grown` has it."""
+    town = ndimage.binary_opening(blob(rng, rng.uniform(0.02, 0.35)) & free, iterations=2)
+    old = town & blob(rng, rng.uniform(0.2, 0.6))
+    same = int(rng.integers(1 << 30))  # the same streets at both dates
+    settle(grown, town, np.random.default_rng(same), RULE_NUMBERS["grown"])
+    if rng.random() < 0.4:
+        old[:] = False
+    settle(bare, old, np.random.default_rng(same), RULE_NUMBERS["grown"])
+    return np.asarray(town & ~old)
 
 
 def _ice(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:

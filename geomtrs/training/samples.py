@@ -45,12 +45,13 @@ from geomtrs.training.truth import (
 QUESTIONS = 12  # a pair: every sentence of a pair shares one look at its images
 _ZOOMS, _ZOOMS_COARSE = (0.7, 1.6), (0.45, 2.2)
 _COMPOSED, _COMPOSED_AFAR = 0.2, 0.4  # of the labelled pairs; single dates always are
-_PEAKS_SHARE = 0.35  # of the single dates from afar
+_PEAKS_SHARE = 0.2  # of the single dates from afar
 _UNLABELLED_SHARE = 0.5  # of the pairs
 _STRETCHED, _STRETCHED_COARSE = 0.1, 0.4  # of the pairs: what is deeper than eight bits is read so
 _RECOLOURED_SHARE = 0.35  # of the pairs
 _SEASON_SHARE = 0.12  # of the pairs
-_INFRARED, _INFRARED_COARSE = 0.03, 0.12  # of the pairs: both dates in false colours
+_INFRARED, _INFRARED_COARSE = 0.03, 0.25  # of the pairs: both dates in false colours
+_CHANGED_SHARE = 0.3  # of what came or went: whether it changed is asked, too
 _TWO_SHARE = 0.12  # of the questions about what came or went
 
 
@@ -196,27 +197,25 @@ class PairSampler:
         come, gone = truth.come, truth.gone
         true: list[Question] = []
         known: list[Question] = []
-        changed = []
         for t in range(len(THINGS)):
-            for direction, states in ((APPEARED, come[t]), (DISAPPEARED, gone[t])):
+            for direction, states in ((APPEARED, come[t]), (DISAPPEARED, gone[t]), (CHANGED, truth.changed(t))):
                 if (states == PRESENT).sum() >= 8:
                     true.append(Question(t, direction))
-                    changed.append((t, direction))
                 elif (states == ABSENT).mean() > 0.3:
                     known.append(Question(t, direction))
-        for t, direction in changed:
-            known.append(Question(t, DISAPPEARED if direction == APPEARED else APPEARED))
-            if rng.random() < 0.3:
-                true.append(Question(t, CHANGED))
-        if truth.about is not None and not changed and (truth.changed(truth.about) == PRESENT).sum() >= 8:
-            true.append(Question(truth.about, CHANGED))  # the mask tells that it came or went, not which
+        changed = [(q.thing, q.direction) for q in true if q.direction != CHANGED]
+        known += [Question(t, DISAPPEARED if d == APPEARED else APPEARED) for t, d in changed]
+        came_or_went = {t for t, _ in changed}  # else the mask tells that something changed, not which way
+        true = [
+            q for q in true if q.direction != CHANGED or q.thing not in came_or_went or rng.random() < _CHANGED_SHARE
+        ]
         arrived = [t for t, d in changed if d == APPEARED]
         left = [t for t, d in changed if d == DISAPPEARED]
         true += [Question(t, REPLACED, s) for t in arrived for s in left if t != s]
         # Only where all of it is known: masks of one thing alone would teach that change is everywhere.
         if (truth.anything != UNKNOWN).mean() > 0.98:
             true.append(Question(ANYTHING, CHANGED))
-        opposites = [q for q in known if any(q.thing == t for t, _ in changed)]
+        opposites = [q for q in known if q.thing in came_or_went]
         standing = [q for q in known if q not in opposites and (truth.before[q.thing] == PRESENT).any()]
         others = [q for q in known if q not in opposites and q not in standing]
         for questions in (true, opposites, standing, others):
@@ -239,7 +238,7 @@ class PairSampler:
 
         def together(question: Question) -> Question:
             others = [q.thing for q in known if q.direction == question.direction and q.thing != question.thing]
-            if question not in known or not others or rng.random() >= _TWO_SHARE:
+            if question.direction == CHANGED or question not in known or not others or rng.random() >= _TWO_SHARE:
                 return question
             first, second = rng.permutation([question.thing, others[int(rng.integers(len(others)))]]).tolist()
             return Question(first, question.direction, second)

@@ -13,6 +13,7 @@ from geomtrs.data.afar import array, freeze, overcast, pave, settle, tongue
 from geomtrs.data.composite import CROP_PX, Scene, blob
 from geomtrs.data.labels import ABSENT, PRESENT, THINGS, UNKNOWN
 from geomtrs.data.pairs import Pack, write_pack
+from geomtrs.training.composing import grow_town
 from geomtrs.training.samples import PairSampler
 from geomtrs.training.sets import RULE_NUMBERS, RULE_TABLES
 from geomtrs.training.truth import APPEARED, DISAPPEARED
@@ -54,15 +55,41 @@ def test_roofs_of_a_drawn_town_are_buildings_and_streets_are_roads_but_never_bot
     assert not (building & road).any()
 
 
-def test_a_drawn_road_is_thin_goes_far_and_is_no_town() -> None:
-    rng = np.random.default_rng(2)
+@pytest.mark.parametrize("seed", range(20))
+def test_drawn_roads_are_thin_go_far_and_are_no_town(seed: int) -> None:
     scene = plain()
-    road = pave(scene, np.ones((256, 256), bool), rng, GROWN)
-    rows, cols = np.nonzero(road)
-    assert 0.001 < road.mean() < 0.06
-    assert max(np.ptp(rows), np.ptp(cols)) > CROP_PX / 4
+    road = pave(scene, np.ones((CROP_PX, CROP_PX), bool), np.random.default_rng(seed), GROWN)
+    assert 0.0005 < road.mean() < 0.1
+    assert ndimage.binary_erosion(road, np.ones((9, 9))).sum() < 0.1 * road.sum()
+    assert max(road.any(0).sum(), road.any(1).sum()) > 20
     assert (states(scene, "road")[road] == PRESENT).all()
     assert (states(scene, "town")[road] == UNKNOWN).all()
+
+
+def test_a_road_may_be_one_a_ring_that_encloses_ground_or_a_net_of_many_blocks() -> None:
+    kinds = set()
+    for seed in range(40):
+        road = pave(plain(), np.ones((CROP_PX, CROP_PX), bool), np.random.default_rng(seed), GROWN)
+        enclosed, count = ndimage.label(~road)
+        kinds.add("net" if count > 8 else "ring" if count == 2 and enclosed[0, 0] == enclosed[-1, -1] else "other")
+    assert kinds == {"net", "ring", "other"}
+
+
+def test_a_town_grows_out_of_the_streets_that_were_there_before() -> None:
+    """What stands at both dates is no change; without such towns everything built would pass for new."""
+    grew = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        bare, grown = plain(), plain()
+        new = grow_town(bare, grown, np.ones((CROP_PX, CROP_PX), bool), rng)
+        then, now = (states(scene, "town") == PRESENT for scene in (bare, grown))
+        assert (now & ~then == new).all()
+        assert not (then & ~now).any()
+        if then.any():
+            grew += 1
+            same = then & (states(bare, "road") == states(grown, "road"))
+            assert same.sum() > 0.99 * then.sum()
+    assert 2 < grew < 12
 
 
 def test_drawn_ice_is_bright_and_nothing_but_ice() -> None:

@@ -230,6 +230,15 @@ def test_a_mask_without_a_direction_teaches_that_something_changed_but_not_which
     assert ("appeared", ABSENT) not in asked
 
 
+def test_whether_something_changed_is_asked_in_vain_as_well(tmp_path: Path) -> None:
+    """Asked only where it is true, "the buildings that changed" is believed anywhere."""
+    asked = asked_of_buildings(sampler_of_masks(tmp_path / "none", "none", marked=False))
+    assert asked["changed", ABSENT] > 0
+    asked = asked_of_buildings(sampler_of_masks(tmp_path / "some", "appear", marked=True))
+    assert asked["changed", PRESENT] > 5
+    assert ("changed", ABSENT) not in asked
+
+
 def test_scorched_ground_is_darker_and_burnt_and_nothing_else_is_known_of_it() -> None:
     rng = np.random.default_rng(0)
     scene = Scene(
