@@ -97,12 +97,18 @@ def test_the_temperature_undoes_too_sure_logits() -> None:
     assert abs(temperature(honest * 3, truth) - 3) < 0.2
 
 
-def test_the_quick_depthwise_gradient_equals_the_library_one() -> None:
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "size"),
+    [(5, 1, 2, (12, 10)), (5, 2, 0, (15, 13)), (3, 2, 0, (13, 14)), (3, 2, 1, (9, 9))],
+)
+def test_the_quick_depthwise_gradient_equals_the_library_one(
+    kernel: int, stride: int, padding: int, size: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
-    slow, quick = nn.Conv2d(6, 6, 5, padding=2, groups=6), nn.Conv2d(6, 6, 5, padding=2, groups=6)
+    slow, quick = (nn.Conv2d(6, 6, kernel, stride, padding, groups=6) for _ in range(2))
     quick.load_state_dict(slow.state_dict())
     assert speed_up_depthwise(nn.Sequential(quick)) == 1
-    x = torch.randn(2, 6, 12, 10)
+    x = torch.randn(2, 6, *size)
     gradients = []
     for conv in (slow, quick):
         leaf = x.clone().requires_grad_()
