@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import statistics as averages
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -270,6 +271,8 @@ def _read_file(file: Path, pictures: Mapping[str, Collection[str]], rule: Rule) 
             yield Broken(file, f"found {_described(sentence)} as sentence {place}; wanted text")
         elif mask is None and masks.folder.is_dir():
             yield Broken(file, f"found no mask for sentence {place}; wanted {masks.wanted(place)}")
+        elif mask is not None and not _lies_in(root, mask):
+            yield Broken(file, f"found {mask} as the mask of sentence {place}; wanted a file in {root}")
         else:
             name = sample_id if rule is Rule.TRAINING else f"{sample_id}_{place}"
             yield Sample(name, pair[0], pair[1], mask, sentence)
@@ -369,6 +372,11 @@ def _look_up(stem: str, names: Collection[str], suffixes: Sequence[str]) -> str 
 def _no_picture(side: str, stem: str, names: Collection[str]) -> str:
     loud = _look_up(stem, names, tuple(suffix.upper() for suffix in PICTURE_SUFFIXES))
     return f"found {loud or 'no picture'}; wanted {side}/{stem} with one of {' '.join(PICTURE_SUFFIXES)}"
+
+
+def _lies_in(root: Path, path: Path) -> bool:
+    """By its name: links lead where whoever made them wants them to."""
+    return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root))
 
 
 def _text(facts: Mapping[str, object], key: str, default: str) -> str:

@@ -147,6 +147,28 @@ def test_a_sentence_without_mask_is_listed_and_the_others_are_read(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("told", ["mask", "sample_id", "absolute"])
+def test_a_mask_outside_its_split_is_listed_and_not_read(told: str, rule: Rule, tmp_path: Path) -> None:
+    outside = saved(tmp_path / "private" / "0.png", np.full((4, 6), 255, np.uint8))
+    names = {"sample_id": "../../private", "mask": "../../private/0.png", "absolute": str(outside)}
+    facts = {"img_A": "s.jpg", "img_B": "s.jpg", "referring_expressions": ["e"]}
+    facts |= {"sample_id": names[told]} if told == "sample_id" else {"mask": [names[told]]}
+    root = planted(tmp_path / "split", PAIR | {"masks": "dir", "referring_expression/s.json": facts})
+    listing = read_split(root, rule=rule)
+    assert listing.samples == ()
+    assert [one.path.name for one in listing.broken] == ["s.json"]
+    assert "private" in listing.broken[0].reason
+    assert f"wanted a file in {root}" in listing.broken[0].reason
+
+
+def test_a_mask_is_found_wherever_it_lies_in_its_split(tmp_path: Path) -> None:
+    facts = {"referring_expressions": ["e"], "mask": ["../marks/x.png"]}
+    tree = PAIR | {"masks": "dir", "marks/x.png": "img", "referring_expression/s.json": facts}
+    listing = read_split(planted(tmp_path / "split", tree), rule=Rule.EVALUATION)
+    assert (len(listing.samples), listing.broken) == (1, ())
+
+
 def test_text_in_place_of_a_list_is_read_by_character_and_told(tmp_path: Path) -> None:
     tree = PAIR | {"masks/s.png": "img", "referring_expression/s.json": {"referring_expressions": "ab"}}
     listing = read_split(planted(tmp_path / "split", tree))
