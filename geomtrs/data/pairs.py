@@ -98,7 +98,7 @@ def read_folder(
 
     Raises DataError with the line or the file that cannot be read.
     """
-    for folder in _sets(root, sets):
+    for folder in set_folders(root, sets):
         for facts in read_list(folder, val=None if val is None else val.get(folder.name, ())):
             yield facts, _read_planes(folder, str(facts["name"]))
 
@@ -108,7 +108,7 @@ def count_folder(root: Path, sets: Sequence[str] | None = None) -> int:
 
     Raises DataError where there is none, where one of `sets` is not there, and where a list does not read.
     """
-    folders = _sets(root, sets) if root.is_dir() else []
+    folders = set_folders(root, sets) if root.is_dir() else []
     if missing := sorted({*(sets or ())} - {folder.name for folder in folders}):
         raise DataError(
             root, found=f"no {', '.join(missing)}", wanted="a folder with a samples.jsonl for each of sets",
@@ -127,7 +127,7 @@ def count_folder(root: Path, sets: Sequence[str] | None = None) -> int:
 def folder_content(root: Path, sets: Sequence[str] | None = None) -> str:
     """What `read_folder` would read, as `content_of`; lists count as masks do."""
     pictures, masks = list[Path](), list[Path]()
-    for folder in _sets(root, sets):
+    for folder in set_folders(root, sets):
         masks.append(folder / "samples.jsonl")
         for facts in read_list(folder, val=()):
             for plane in PLANES:
@@ -141,9 +141,10 @@ def _file(folder: Path, plane: str, name: str) -> Path:
     return folder / plane / f"{name}{'.webp' if plane in 'AB' else '.png'}"
 
 
-def _sets(root: Path, sets: Sequence[str] | None) -> list[Path]:
+def set_folders(root: Path, sets: Sequence[str] | None = None) -> list[Path]:
+    """The folders of labelled sets in `root`, in order; of `sets` alone. Hidden ones are others', or half made."""
     named = (folder for folder in sorted(root.iterdir()) if sets is None or folder.name in sets)
-    return [folder for folder in named if (folder / "samples.jsonl").exists()]
+    return [folder for folder in named if folder.name[0] != "." and (folder / "samples.jsonl").exists()]
 
 
 def unread_labels(folder: Path) -> list[str]:
@@ -151,10 +152,11 @@ def unread_labels(folder: Path) -> list[str]:
     return astray(folder, [str(facts["name"]) for facts in read_list(folder, val=())], (".png",))
 
 
-def read_list(folder: Path, *, val: Collection[str] | None = None) -> list[Facts]:
+def read_list(folder: Path, *, val: Collection[str] | None = None, keys: Collection[str] | None = None) -> list[Facts]:
     """What samples.jsonl says of each sample of a set, plus `set`; raises DataError with the line at fault.
 
-    val  the scenes that are kept for validation, whatever the list says
+    val   the scenes that are kept for validation, whatever the list says
+    keys  of those that are looked at: else all that training wants
     """
     path = folder / "samples.jsonl"
     try:
@@ -174,7 +176,7 @@ def read_list(folder: Path, *, val: Collection[str] | None = None) -> list[Facts
         if val is not None:
             facts["split"] = "val" if str(facts.get("scene")) in val else "train"
         for key, (holds, wanted) in _WANTED.items():
-            if not holds(facts.get(key)):
+            if (keys is None or key in keys) and not holds(facts.get(key)):
                 raise _wrong(path, number, f"{key} {json.dumps(facts.get(key), ensure_ascii=False)}", wanted)
         samples.append(facts | {"set": folder.name})
     return samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def code_of(*arguments: object) -> int:
     with pytest.raises(SystemExit) as left:
         main([str(argument) for argument in arguments])
     return int(left.value.code or 0)
+
+
+def test_a_set_that_is_half_made_is_none(fotbcd: Path) -> None:
+    shutil.copytree(fotbcd, fotbcd.parent / ".fotbcd.part")
+    assert pack(fotbcd) == 2
 
 
 @pytest.mark.parametrize(
