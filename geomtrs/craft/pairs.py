@@ -6,12 +6,10 @@ direction, change_class) and `classes.json` (value → name). What lies in raste
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
 from geomtrs.data.pairs import read_list
 from geomtrs.data.pictures import marks_of, read_labels, read_picture
 from geomtrs.errors import DataError
+from geomtrs.hashing import file_hash
 
 _QUIET = (".webp", *PICTURE_SUFFIXES)
 _SUFFIXES = (*_QUIET, *map(str.upper, _QUIET))
@@ -139,12 +138,6 @@ def read_pair(listed: Listed) -> Pair:
         gsd_m=float(gsd) if gsd else None,
         labels=_labels(listed, planes, shape),
     )
-
-
-def file_hash(path: Path) -> str:
-    """Of its bytes, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:

@@ -36,8 +36,9 @@ from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
 from geomtrs.errors import JobError
-from geomtrs.models.checkpoint import file_hash, verified_bytes
+from geomtrs.hashing import file_hash
 from geomtrs.models.checkpoint import read_config as read_checkpoint
+from geomtrs.models.checkpoint import verified_bytes
 from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
 from geomtrs.models.nano import FAMILY, weights_of
 from geomtrs.nn.efficientnet import convert_lite0

@@ -32,7 +32,7 @@ from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.endpoint import Endpoint
 from geomtrs.craft.export import export, split_places
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
-from geomtrs.craft.pairs import file_hash, list_pairs, read_pair, rule_of_classes
+from geomtrs.craft.pairs import list_pairs, read_pair, rule_of_classes
 from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
 from geomtrs.craft.phrase import GrammarPhraser
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Perceiver, Phrased
@@ -43,6 +43,7 @@ from geomtrs.data.labels import THINGS
 from geomtrs.data.mtrefseg21k import Rule, read_split
 from geomtrs.data.pictures import read_mask as read_png_mask
 from geomtrs.errors import DataError, JobError, QueryError
+from geomtrs.hashing import file_hash
 from geomtrs.models import catalog
 from geomtrs.models.differencing import Differencing
 
