@@ -124,8 +124,12 @@ def count_folder(root: Path, sets: Sequence[str] | None = None) -> int:
     return count
 
 
-def folder_content(root: Path, sets: Sequence[str] | None = None) -> str:
-    """What `read_folder` would read, as `content_of`; lists count as masks do."""
+def folder_content(root: Path, sets: Sequence[str] | None = None) -> dict[str, str]:
+    """What `read_folder` would read: `files` as `content_of`, lists counting as masks; `pictures` by their bytes.
+
+    The pictures stand apart since packs of before tell of their sizes alone. Packing takes much longer than to read
+    4,800 of them (120 MB), 0.3 s beside 0.35 s for the rest.
+    """
     pictures, masks = list[Path](), list[Path]()
     for folder in set_folders(root, sets):
         masks.append(folder / "samples.jsonl")
@@ -134,7 +138,7 @@ def folder_content(root: Path, sets: Sequence[str] | None = None) -> str:
                 path = _file(folder, plane, str(facts["name"]))
                 if path.is_file():
                     (pictures if plane in "AB" else masks).append(path)
-    return content_of(pictures, masks)
+    return {"files": content_of(pictures, masks), "pictures": content_of((), pictures)}
 
 
 def _file(folder: Path, plane: str, name: str) -> Path:

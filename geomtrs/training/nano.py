@@ -140,7 +140,7 @@ def packed(config: StageConfig, told: Told | None = None) -> Path:
         return data
     made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
     if data.is_dir():
-        of["files"] = folder_content(data, config.sets or None)
+        of |= folder_content(data, config.sets or None)
     if (pack / "index.json").is_file():
         now = json.loads(json.dumps(of))  # lists where the config has tuples
         before = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}
