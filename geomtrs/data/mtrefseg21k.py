@@ -232,7 +232,10 @@ def _with_sentences(root: Path, rule: Rule) -> Iterator[Sample | Broken]:
         yield Broken(root / SENTENCES, "found no JSON; wanted a file for each pair, or no such folder")
     pictures = {side: _names(root / side) for side in "AB"}
     for file in files:
-        yield from _read_file(file, pictures, rule)
+        try:
+            yield from tuple(_read_file(file, pictures, rule))
+        except OSError as error:  # a name that no file can have
+            yield Broken(file, f"found {error.strerror} at a name in it; wanted names of files")
 
 
 def _read_file(file: Path, pictures: Mapping[str, Collection[str]], rule: Rule) -> Iterator[Sample | Broken]:
@@ -421,6 +424,8 @@ def _measured_masks(
             broken.append(_as_broken(error))
             continue
         masks[path] = kind_of(grey), float(truth_of(grey).mean())
+        if not masks[path][1] and grey.any():
+            broken.append(Broken(path, f"found no grey above {grey.max()}, which is read as empty; wanted 0 and 255"))
         if before in shapes and grey.shape != shapes[before]:
             broken.append(_misfit(path, grey.shape, shapes[before]))
     return masks, broken

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from geomtrs.data.astray import LABELS, PLANES, astray
 from geomtrs.data.labels import THINGS, mask_means, rule_of
-from geomtrs.data.pictures import content_of, grey_of, read_labels, read_picture
+from geomtrs.data.pictures import content_of, marks_of, read_labels, read_picture
 from geomtrs.errors import DataError
 
-_READERS = {"A": read_picture, "B": read_picture, "mask": grey_of, "labelA": read_labels, "labelB": read_labels}
+_READERS = {"A": read_picture, "B": read_picture, "mask": marks_of, "labelA": read_labels, "labelB": read_labels}
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # of pictures that people have, read or not
 
 _DIRECTIONS = ("appear", "disappear", "mixed", "none", "unknown")
@@ -338,14 +338,23 @@ def _val_file(set_name: str, scene: str) -> str:
 
 
 def untaught(samples: Sequence[Sample]) -> list[str]:
-    """A line for each set of which nothing can be learned, or in part, and for each direction that says nothing."""
+    """A line for each set of which nothing can be learned, or in part, and for each fact that says nothing.
+
+    So is it for pairs that lack their later picture: of a set of pairs, it is probably called otherwise.
+    """
     every = Counter(one.set for one in samples)
     silent = Counter((one.set, _why_silent(one)) for one in samples if not tells(one))
+    splits = Counter((one.set, one.split) for one in samples if one.split not in ("train", "val"))
+    alone = Counter(one.set for one in samples if one.alone)
     ways = Counter((one.set, one.direction) for one in samples if one.direction not in (None, *_DIRECTIONS))
     return [
         *(f"{name}: {count} of {every[name]} samples say nothing: {why}" for (name, why), count in silent.items()),
         *(f"{name}: direction {way} ({count} sample{'s' if count > 1 else ''}) says nothing; known are "
           f"{', '.join(_DIRECTIONS)}" for (name, way), count in ways.items()),
+        *(f"{name}: {count} samples of split {split}, which is neither train nor val: nothing is learned of them"
+          for (name, split), count in splits.items()),
+        *(f"{name}: {count} of {every[name]} samples have no picture in B, and pass for one date"
+          for name, count in alone.items() if count < every[name]),
     ]  # fmt: skip
 
 

@@ -199,6 +199,26 @@ def test_pack_names_what_teaches_nothing(fotbcd: Path, tmp_path: Path, capsys: p
     assert "5 samples (5 train)" in said.out
 
 
+def test_pack_names_pairs_without_a_later_picture_and_splits_that_are_not_learned_from(
+    fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fotbcd / "B" / "0.webp").rename(fotbcd / "B" / "zero.webp")
+    listed(fotbcd, LINE, LINE | {"name": "1", "scene": "s1", "split": "Train"})
+    assert code_of("data", "pack", fotbcd.parent, "-o", tmp_path / "pack") == 0
+    told = capsys.readouterr().err
+    assert "fotbcd: 1 of 2 samples have no picture in B, and pass for one date" in told
+    assert "fotbcd: 1 samples of split Train, which is neither train nor val" in told
+
+
+def test_a_mask_with_a_palette_marks_nothing_at_its_first_colour(fotbcd: Path) -> None:
+    marks = np.array(Image.open(fotbcd / "mask" / "0.png")) // 255
+    image = Image.fromarray(marks, "P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(fotbcd / "mask" / "0.png")
+    (_, planes), *_ = read_folder(fotbcd.parent)
+    assert np.array_equal(planes["mask"], marks)
+
+
 @pytest.mark.parametrize("plane", ["labelA", "labelB"])
 def test_labels_deeper_than_a_byte_are_refused_by_their_file(fotbcd: Path, plane: str) -> None:
     (fotbcd / plane).mkdir(exist_ok=True)
