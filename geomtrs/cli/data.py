@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from geomtrs.data.mtrefseg21k import Statistics
+    from geomtrs.data.measured import Statistics
 
 app = typer.Typer(help="Data to train and test on: what a folder holds, and packing it.", no_args_is_help=True)
 
@@ -34,7 +34,8 @@ def info(
     """
     import json as json_
 
-    from geomtrs.data.mtrefseg21k import read_split, splits, statistics
+    from geomtrs.data.measured import statistics
+    from geomtrs.data.mtrefseg21k import read_split, splits
     from geomtrs.data.pairs import unread_labels
     from geomtrs.errors import DataError
 

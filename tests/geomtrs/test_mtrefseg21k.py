@@ -14,6 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from geomtrs.cli import main
+from geomtrs.data.measured import statistics
 from geomtrs.data.mtrefseg21k import (
     SENTENCE,
     Listing,
@@ -22,7 +23,6 @@ from geomtrs.data.mtrefseg21k import (
     Sample,
     read_split,
     splits,
-    statistics,
 )
 from geomtrs.data.pairs import Pack
 from geomtrs.data.pictures import mask_kind, read_mask, read_picture
