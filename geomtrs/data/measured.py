@@ -6,6 +6,7 @@ import statistics as averages
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from geomtrs.data.mtrefseg21k import Broken, Listing, Sample
@@ -50,6 +51,25 @@ def statistics(listing: Listing) -> Statistics:
         mask_share=averages.fmean(shares) if shares else None,
         broken=(*listing.broken, *bad_pictures, *bad_masks),
     )
+
+
+def fitting(listing: Listing) -> Listing:
+    """The samples whose pictures and mask are of one size, by their headers; what is not joins what is broken."""
+    samples: list[Sample] = []
+    broken: dict[Path, Broken] = {}
+    shape = cache(shape_of)
+    for sample in listing.samples:
+        try:
+            wanted = shape(sample.before)
+            found = [(path, shape(path)) for path in (sample.after, sample.mask) if path is not None]
+        except DataError as error:
+            broken[Path(error.file)] = _as_broken(error)
+            continue
+        wrong = {path: _misfit(path, size, wanted) for path, size in found if size != wanted}
+        broken |= wrong
+        if not wrong:
+            samples.append(sample)
+    return Listing(tuple(samples), (*listing.broken, *broken.values()))
 
 
 def _measured_pictures(samples: Sequence[Sample]) -> tuple[dict[Path, tuple[int, int]], list[Broken]]:
