@@ -358,6 +358,21 @@ def untaught(samples: Sequence[Sample]) -> list[str]:
     ]  # fmt: skip
 
 
+def unkept(samples: Sequence[Sample], val: Mapping[str, Collection[str]]) -> list[str]:
+    """A line for each set of which scenes are named for validation that no sample is of, and where no set is named."""
+    there: dict[str, set[str]] = {}
+    for one in samples:
+        there.setdefault(one.set, set()).add(one.scene)
+    if not there.keys() & val.keys():
+        return [f"none of {', '.join(there)} is named for validation: all of it is learned from"]
+    lost = {name: sorted({*val[name]} - scenes) for name, scenes in there.items() if name in val}
+    return [
+        f"{name}: {len(scenes)} scenes named for validation are of no sample, the first {scenes[0]}"
+        for name, scenes in lost.items()
+        if scenes
+    ]
+
+
 def _why_silent(sample: Sample) -> str:
     wanted = ["labelA"] * (rule_of(sample.set, sample.name) is not None)
     wanted += ["mask"] * (mask_means(sample.set, sample.name) is not None)

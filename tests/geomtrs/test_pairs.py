@@ -210,6 +210,22 @@ def test_pack_names_pairs_without_a_later_picture_and_splits_that_are_not_learne
     assert "fotbcd: 1 samples of split Train, which is neither train nor val" in told
 
 
+@pytest.mark.parametrize(
+    ("val", "said"),
+    [
+        ({"fotbcd": ["s1", "S0"]}, "note  fotbcd: 1 scenes named for validation are of no sample, the first S0"),
+        ({"Fotbcd": ["s1"]}, "note  none of fotbcd is named for validation: all of it is learned from"),
+        ({"fotbcd": ["s1"], "another": ["s7"]}, ""),
+    ],
+)
+def test_pack_names_places_for_validation_that_are_not_there(
+    fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], val: dict[str, list[str]], said: str
+) -> None:
+    (tmp_path / "val.json").write_text(json.dumps(val), encoding="utf-8")
+    assert code_of("data", "pack", fotbcd.parent, "-o", tmp_path / "pack", "--val", tmp_path / "val.json") == 0
+    assert capsys.readouterr().err.strip() == said
+
+
 def test_a_mask_with_a_palette_marks_nothing_at_its_first_colour(fotbcd: Path) -> None:
     marks = np.array(Image.open(fotbcd / "mask" / "0.png")) // 255
     image = Image.fromarray(marks, "P")
