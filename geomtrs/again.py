@@ -14,11 +14,11 @@ from geomtrs.errors import JobError, QueryError
 from geomtrs.events import silent
 from geomtrs.features import OF_THE_ANSWER, read_kept
 from geomtrs.job import Start, run_job
+from geomtrs.options import AskOptions, job_spec
 from geomtrs.outputs import record
 from geomtrs.query import Query, slugs
 from geomtrs.recording import read_record
 from geomtrs.result import ChangeResult
-from geomtrs.spec import AskOptions, job_spec
 from geomtrs.state import read_state
 from tiling.errors import OutputError
 

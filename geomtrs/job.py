@@ -31,12 +31,13 @@ from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
 from geomtrs.naming import names
 from geomtrs.notebook import listener
+from geomtrs.options import DateSource, Options, job_spec
 from geomtrs.outputs.publish import sweep
 from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
 from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
-from geomtrs.spec import DateSource, JobSpec, Options, job_spec
+from geomtrs.spec import JobSpec
 from geomtrs.state import DONE, JobState, begin, blocks_folder, clear, end, hidden, read_state
 from tiling.engine import EngineSettings
 from tiling.engine import run as answer_blocks
@@ -87,7 +88,7 @@ def detect(
     query     one sentence or several
     out       folder of the outputs; a run that died in it is continued
     on_event  is told of every stage and block; None: a line that renews itself in a notebook, else nothing
-    options   see geomtrs.spec.Options and StartOptions
+    options   see geomtrs.options.Options and StartOptions
 
     Raises QueryError for what was asked wrongly, ModelError, SourceError, GridError, BlockError, OutputError and
     JobError: all of them TilingError, one line each.

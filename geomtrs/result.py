@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from geomtrs.errors import MissingExtra
+from geomtrs.options import AskOptions
 from geomtrs.outputs.encoding import data_uri
 from geomtrs.outputs.record import read_run
 from geomtrs.query import Query
-from geomtrs.spec import AskOptions
 from tiling.errors import OutputError
 
 if TYPE_CHECKING:

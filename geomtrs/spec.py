@@ -2,117 +2,23 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, Unpack, get_args
+from typing import Any, get_args
 
-from geomtrs.arrays import PREFIX
-from geomtrs.dates import Pairing, parse
+from geomtrs.dates import Pairing
 from geomtrs.errors import QueryError
-from geomtrs.events import Listener
 from geomtrs.outputs.vector import FORMATS
-from geomtrs.query import Query, parse_queries
+from geomtrs.query import Query
 from geomtrs.signing import Sign, name_of
-from tiling.aoi import bbox_of, numbers_of
+from tiling.aoi import bbox_of
 from tiling.clouds import cloud_name
 from tiling.source import AlphaRule
 from tiling.stack import Registration
 from tiling.warp import Kernel
-
-if TYPE_CHECKING:
-    import xarray
-
-Scope = Literal["scene", "tile"]
-
-
-class OpenRaster(Protocol):
-    """An open rasterio dataset; only where it lies is of interest."""
-
-    @property
-    def name(self) -> str:
-        """Its path or URL."""
-
-
-Source: TypeAlias = "str | os.PathLike[str] | OpenRaster | xarray.DataArray | xarray.Dataset"
-# One acquisition: a raster, or the several files it is made of (tiles of a mosaic, one file a band).
-DateSource: TypeAlias = "Source | Sequence[Source]"
-
-
-class Options(TypedDict, total=False):
-    """What can be said beside images, sentence and folder; the fields of JobSpec and RunSettings tell more."""
-
-    queries: str | os.PathLike[str] | None
-    scope: Scope
-    dates: str | Sequence[str | int | dt.date | None] | None
-    pairs: Pairing
-    model: str
-    weights: str | os.PathLike[str] | None
-    threshold: float
-    bands: str | Sequence[int | str] | None
-    nodata: float | None
-    alpha: AlphaRule
-    assume_crs: str | None
-    resampling: Kernel
-    cloud_masks: Sequence[str | None]
-    register: Registration
-    max_shift_px: float
-    aoi: str | os.PathLike[str] | None
-    aoi_crs: str | None
-    pixels: bool
-    formats: str | Sequence[str]
-    min_area_m2: float | None
-    max_area_m2: float | None
-    fill_holes_m2: float | None
-    simplify_m: float | None
-    regularize: bool
-    tile_px: int | None
-    block_tiles: int
-    enlarge: int | None
-    device: str
-    precision: str
-    engine: str
-    threads: int | None
-    batch: int | None
-    workers: int | None
-    processes: int | None
-    memory: int | str | None
-    scheduler: str | None
-    retries: int
-    keep_going: bool
-    keep_store: bool
-    keep_features: bool
-    sign: str | Sign | None
-
-
-class AskOptions(TypedDict, total=False):
-    """What may differ from the first run (see Options); what is not said is as it was there.
-
-    out  folder of the new outputs; else `ask-<slug>` inside that of the first run
-    """
-
-    queries: str | os.PathLike[str] | None
-    scope: Scope
-    threshold: float | None
-    formats: str | Sequence[str]
-    min_area_m2: float | None
-    max_area_m2: float | None
-    fill_holes_m2: float | None
-    simplify_m: float | None
-    regularize: bool | None
-    device: str
-    threads: int | None
-    workers: int | None
-    sign: str | Sign | None
-    overwrite: bool
-    fresh: bool
-    out: str | os.PathLike[str] | None
-    on_event: Listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,9 +119,9 @@ class JobSpec:
             raise QueryError("--threshold", found=repr(self.threshold), wanted="above 0, at most 1", remedy="try 0.5")
         kinds = {"pairs": Pairing, "alpha": AlphaRule, "resampling": Kernel, "register": Registration}
         for name, kind in kinds.items():
-            _one_of(name, getattr(self, name), get_args(kind))
+            one_of(name, getattr(self, name), get_args(kind))
         for name in self.formats:
-            _one_of("format", name, FORMATS)
+            one_of("format", name, FORMATS)
         for name in ("min_area_m2", "max_area_m2", "fill_holes_m2", "simplify_m", "max_shift_px"):
             _at_least(name, getattr(self, name), 0)
         if self.max_area_m2 == 0:
@@ -255,7 +161,7 @@ class JobSpec:
     def from_dict(cls, document: Mapping[str, Any]) -> JobSpec:
         """The spec that `to_dict` wrote. Raises QueryError for keys or values that are not a spec's."""
         known = {one.name for one in fields(cls)}
-        _no_unknown(document, known)
+        no_unknown(document, known)
         try:
             values: dict[str, Any] = {key: _tuples(value) for key, value in document.items()}
             values["queries"] = tuple(Query(**query) for query in document["queries"])
@@ -287,113 +193,16 @@ class JobSpec:
         return replace(self, run=run)
 
 
-def job_spec(
-    images: Sequence[DateSource],
-    query: str | Query | Sequence[str | Query],
-    out: str | os.PathLike[str],
-    **options: Unpack[Options],
-) -> JobSpec:
-    """What was said, checked and brought into one form: paths absolute, sizes in bytes, dates in ISO.
-
-    Raises QueryError naming what was asked wrongly; no file is opened but that of the sentences.
-    """
-    told: dict[str, Any] = dict(options)
-    _no_unknown(told, set(Options.__annotations__))
-    sentences = [query] if isinstance(query, str | Query) else list(query)
-    told["queries"] = parse_queries(sentences, told.get("queries"))
-    scope = told.pop("scope", None) or "scene"
-    _one_of("scope", scope, get_args(Scope))
-    if scope == "tile":
-        told["queries"] = tuple(replace(one, whole=True) for one in told["queries"])
-    told["images"] = tuple(_files(date) for date in images)
-    if told.get("dates") is not None:
-        told["dates"] = parse(told["dates"], len(told["images"]))
-    _refuse_half_a_box(told.get("aoi"))
-    for name in ("weights", "aoi"):
-        if told.get(name) is not None and (name == "weights" or bbox_of(str(told[name])) is None):
-            told[name] = located(told[name])
-    bands = told.get("bands")
-    if bands is not None:
-        told["bands"] = tuple(_band(band) for band in (bands.split(",") if isinstance(bands, str) else bands))
-    told["cloud_masks"] = tuple(located(mask) if mask else None for mask in told.get("cloud_masks") or ())
-    if "formats" in told:
-        # gpkg always: it is the one that carries all sentences and the style.
-        formats = told["formats"]
-        told["formats"] = tuple(dict.fromkeys(("gpkg", *([formats] if isinstance(formats, str) else formats))))
-    for name in ("min_area_m2", "fill_holes_m2", "simplify_m"):
-        told[name] = told.get(name) or None  # 0 leaves nothing out
-    told["memory_bytes"] = parse_bytes(told.pop("memory", None))
-    if told.get("workers") is None:
-        told.pop("workers", None)
-    how = {one.name for one in fields(RunSettings)}
-    run = RunSettings(**{name: told.pop(name) for name in list(told) if name in how})
-    return JobSpec(out=str(Path(out).absolute()), run=run, **told)
-
-
-def located(source: Source) -> str:
-    """A path that holds from any folder; URLs and /vsi paths as they are."""
-    text = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    if not isinstance(text, str):
-        raise QueryError(
-            "input",
-            found=f"a {type(source).__name__}",
-            wanted="a path; of images an open dataset or an xarray.DataArray, too; of an area 'W,S,E,N'",
-            remedy="write it to a file and name that",
-        )
-    return text if "://" in text or text.startswith(("/vsi", PREFIX)) else str(Path(text).absolute())
-
-
-def parse_bytes(text: int | str | None) -> int | None:
-    """`2GB`, `512 MiB` or a number → bytes. Raises QueryError for anything else."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", str(text).lower())
-    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " ")) if match else 0
-    if size <= 0:
-        raise QueryError("--memory", found=repr(text), wanted="a size", remedy="write it like 2GB or 1500MB")
-    return size
-
-
-def _refuse_half_a_box(aoi: object) -> None:
-    """Raises QueryError for numbers with commas that are not four: no file is called so."""
-    numbers = numbers_of(str(aoi))
-    if len(numbers) not in {0, 1, 4}:
-        wanted = "W,S,E,N: four numbers, or a vector file"
-        raise QueryError(
-            "--aoi", found=f"{len(numbers)} numbers", wanted=wanted, remedy="for example 11.2,46.1,11.4,46.2"
-        )
-
-
-def _files(date: DateSource) -> tuple[str, ...]:
-    files = (date,) if isinstance(date, str | os.PathLike) or not isinstance(date, Sequence) else tuple(date)
-    if not files or any(isinstance(file, str) and not file.strip() for file in files):
-        raise QueryError("images", found="a date without a file", wanted="at least one raster", remedy="name its files")
-    return tuple(located(file) for file in files)
-
-
-def _band(band: int | str) -> int | str:
-    text = str(band).strip()
-    if text.isdigit() and int(text) > 0:
-        return int(text)
-    if not text or text.lstrip("-").isdigit():
-        raise QueryError("--bands", found=repr(band), wanted="numbers from 1 or names", remedy="for example 4,3,2")
-    return text
-
-
-def _one_of(name: str, value: object, known: Sequence[str]) -> None:
+def one_of(name: str, value: object, known: Sequence[str]) -> None:
+    """Raises QueryError for a value of an option that is none of those known, with the nearest."""
     if value not in known:
         near = difflib.get_close_matches(str(value), known, 1)
         remedy = f"did you mean {near[0]}?" if near else "choose one of them"
         raise QueryError(f"--{name}", found=repr(value), wanted=", ".join(known), remedy=remedy)
 
 
-def _at_least(name: str, value: float | None, least: float) -> None:
-    if value is not None and not least <= value < math.inf:  # written so that NaN fails
-        option = re.sub("_(m2?|px)$", "", name).replace("_", "-")  # as the command line calls it, without the unit
-        raise QueryError(f"--{option}", found=repr(value), wanted=f"a number, at least {least}", remedy="correct it")
-
-
-def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
+def no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
+    """Raises QueryError for an option that is none of those known, with the nearest."""
     for name in told:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -401,6 +210,12 @@ def _no_unknown(told: Mapping[str, Any], known: set[str]) -> None:
             raise QueryError(
                 f"option {name}", found="an unknown option", wanted="one that geomtrs knows", remedy=remedy
             )
+
+
+def _at_least(name: str, value: float | None, least: float) -> None:
+    if value is not None and not least <= value < math.inf:  # written so that NaN fails
+        option = re.sub("_(m2?|px)$", "", name).replace("_", "-")  # as the command line calls it, without the unit
+        raise QueryError(f"--{option}", found=repr(value), wanted=f"a number, at least {least}", remedy="correct it")
 
 
 def _plain(value: object) -> object:

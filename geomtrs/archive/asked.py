@@ -12,11 +12,12 @@ from geomtrs.archive.scene import Scene, Selection
 from geomtrs.errors import GeomtrsError, JobError, QueryError
 from geomtrs.inputs import InputFile
 from geomtrs.job import Start
+from geomtrs.options import Options, job_spec, located
 from geomtrs.outputs import checksums, record
 from geomtrs.query import Query
 from geomtrs.recording import read_record
 from geomtrs.scene import area_of
-from geomtrs.spec import JobSpec, Options, job_spec, located
+from geomtrs.spec import JobSpec
 from geomtrs.state import JobState, read_state
 
 # Stand for the images of a scene where only the questions count; nothing is read of them.

@@ -13,8 +13,8 @@ from shapely.geometry import shape
 from geomtrs.archive.scene import Image, Scene, place_of, safe_name, scene_name, told_apart
 from geomtrs.dates import in_name, parse
 from geomtrs.errors import QueryError
+from geomtrs.options import located
 from geomtrs.outputs.stac import footprint
-from geomtrs.spec import located
 from tiling.aoi import bbox_of
 from tiling.errors import TilingError
 from tiling.grid import source_geobox

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from geomtrs.data.mtrefseg21k import Statistics
+    from geomtrs.data.measured import Statistics
 
 app = typer.Typer(help="Data to train and test on: what a folder holds, and packing it.", no_args_is_help=True)
 
@@ -34,7 +34,8 @@ def info(
     """
     import json as json_
 
-    from geomtrs.data.mtrefseg21k import read_split, splits, statistics
+    from geomtrs.data.measured import statistics
+    from geomtrs.data.mtrefseg21k import read_split, splits
     from geomtrs.data.pairs import unread_labels
     from geomtrs.errors import DataError
 
@@ -76,7 +77,16 @@ def pack(
 
     [bold]geomtrs data pack train/ --val configs/nano_val.json -o pack/[/bold]
     """
-    from geomtrs.data.pairs import Pack, count_folder, read_folder, read_places, unread_labels, untaught, write_pack
+    from geomtrs.data.pairs import (
+        Pack,
+        count_folder,
+        read_folder,
+        read_places,
+        unkept,
+        unread_labels,
+        untaught,
+        write_pack,
+    )
     from geomtrs.data.whole import whole_folder
 
     total = count_folder(folder)
@@ -85,7 +95,8 @@ def pack(
         count = write_pack(temporary, _tracked(read_folder(folder, val=places), "packing", total))
     samples = Pack(out).samples
     sets = (folder / name for name in dict.fromkeys(one.set for one in samples))
-    for one in (*(line for found in sets for line in unread_labels(found)), *untaught(samples)):
+    lost = [] if places is None else unkept(samples, places)
+    for one in (*(line for found in sets for line in unread_labels(found)), *untaught(samples), *lost):
         print(f"note  {one}", file=sys.stderr)
     splits = ", ".join(f"{number} {split}" for split, number in Counter(one.split for one in samples).items())
     print(f"{out}: {count} samples ({splits}), {(out / 'pixels.bin').stat().st_size / 1e6:.1f} MB")

@@ -31,13 +31,13 @@ from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.croissant import NAME as CROISSANT
 from geomtrs.craft.croissant import croissant
 from geomtrs.craft.ledger import UNCORRECTED, Ledger, Quiet, Triplet, read_mask
-from geomtrs.craft.pairs import file_hash
 from geomtrs.craft.phrase import absent_sentences
 from geomtrs.craft.protocols import KINDS, Bool, Ground
 from geomtrs.craft.teach import SET, write_taught
 from geomtrs.data import pictures, triplets
 from geomtrs.data.whole import whole_folder
 from geomtrs.errors import DataError, QueryError
+from geomtrs.hashing import file_hash
 from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import json_bytes
 

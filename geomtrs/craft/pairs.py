@@ -6,12 +6,10 @@ direction, change_class) and `classes.json` (value → name). What lies in raste
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,13 @@ from geomtrs.craft.protocols import Pair
 from geomtrs.data.astray import LABELS, PLANES, astray
 from geomtrs.data.labels import ANYTHING, THINGS, LabelRule, Labels, mask_means, rule_of
 from geomtrs.data.mtrefseg21k import PICTURE_SUFFIXES
+from geomtrs.data.pairs import read_list
 from geomtrs.data.pictures import marks_of, read_labels, read_picture
 from geomtrs.errors import DataError
+from geomtrs.hashing import file_hash
 
-_SUFFIXES = (".webp", *PICTURE_SUFFIXES)
+_QUIET = (".webp", *PICTURE_SUFFIXES)
+_SUFFIXES = (*_QUIET, *map(str.upper, _QUIET))
 _CLASSES = 'what label values mean, such as {"1": "building"}'
 _IGNORED = 255  # whatever it is called
 _NOTHING = {"", "unlabelled", "unlabeled", "ignore", "ignored", "unknown", "no data", "nodata", "void"}
@@ -77,12 +78,11 @@ class Listed:
 
 def list_pairs(source: Path) -> list[Listed]:
     """Every pair of a folder, set by set, in the order of its list or of its names; single dates are left out."""
-    folders = [source] if _is_set(source) else sorted(filter(_is_set, source.iterdir())) if source.is_dir() else []
-    found = [one for folder in folders for one in _listed(folder) if one.path("A") and one.path("B")]
+    found = [one for folder in _sets(source) for one in _listed(folder) if one.path("A") and one.path("B")]
     if not found:
         there = "no pair in A and B" if source.is_dir() else "no such folder"
         raise DataError(
-            source, found=there, wanted=f"A and B with pictures of the same names ({' '.join(_SUFFIXES)})",
+            source, found=there, wanted=f"A and B with pictures of the same names ({' '.join(_QUIET)})",
             remedy="check the path, or rename the pictures",
         )  # fmt: skip
     return found
@@ -91,14 +91,14 @@ def list_pairs(source: Path) -> list[Listed]:
 def unread(source: Path) -> list[str]:
     """A line for what lies in a folder of pairs and is not read, though it may be meant to be."""
     told: list[str] = []
-    pairs = list_pairs(source)
-    for folder in dict.fromkeys(one.folder for one in pairs):
-        mine = [one for one in pairs if one.folder == folder]
-        alone = [one.name for one in _listed(folder) if one.path("A") and not one.path("B")]
+    for folder in _sets(source):
+        listed = [one for one in _listed(folder) if one.path("A")]
+        mine = [one for one in listed if one.path("B")]
+        alone = [one.name for one in listed if not one.path("B")]
         if alone and not (folder / "samples.jsonl").is_file():
             told.append(f"{folder}: {len(alone)} pictures of A are left out: B has none called {alone[0]}")
         told += astray(folder, [one.name for one in mine], _SUFFIXES)
-        classes = mine[0].classes
+        classes = folder / "classes.json"
         labelled = any(one.path("labelA") and one.path("labelB") for one in mine)
         if labelled and not classes.is_file() and all(rule_of(folder.name, one.name) is None for one in mine):
             told.append(str(DataError(classes, found="no such file", wanted=_CLASSES, remedy="write it")))
@@ -140,12 +140,6 @@ def read_pair(listed: Listed) -> Pair:
     )
 
 
-def file_hash(path: Path) -> str:
-    """Of its bytes, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
-
-
 def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
     """How label values read, by the names of their classes.
 
@@ -170,25 +164,32 @@ def rule_of_classes(classes: Mapping[str, str]) -> LabelRule:
     return LabelRule(present, within, (*ignored, _IGNORED))
 
 
+def _sets(source: Path) -> list[Path]:
+    """The folder itself or those in it, but hidden ones, which are other programs' or half made."""
+    if _is_set(source):
+        return [source]
+    return sorted(one for one in source.iterdir() if one.name[0] != "." and _is_set(one)) if source.is_dir() else []
+
+
 def _is_set(folder: Path) -> bool:
     return (folder / "A").is_dir() and (folder / "B").is_dir()
 
 
 def _listed(folder: Path) -> Iterator[Listed]:
-    list_ = folder / "samples.jsonl"
-    if not list_.is_file():
-        for name in sorted({path.stem for path in (folder / "A").iterdir() if path.suffix.lower() in _SUFFIXES}):
-            yield Listed(f"{folder.name}/{name}", name, folder)
-        return
-    for number, line in enumerate(list_.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            facts = json.loads(line)
+    if (folder / "samples.jsonl").is_file():
+        seen: set[str] = set()
+        for facts in read_list(folder, keys=("name", "gsd_m")):
+            if str(facts["name"]) in seen:
+                raise DataError(
+                    folder / "samples.jsonl", found=f"{facts['name']} twice", wanted="one line a pair",
+                    remedy="take a line out",
+                )  # fmt: skip
+            seen.add(str(facts["name"]))
             yield Listed(f"{folder.name}/{facts['name']}", str(facts["name"]), folder, facts)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                list_, found=f"line {number}: {type(error).__name__} ({error})", wanted="an object with a name",
-                remedy="mend the line",
-            ) from error  # fmt: skip
+        return
+    pictures = [path for path in (folder / "A").iterdir() if path.suffix in _SUFFIXES and path.name[0] != "."]
+    for name in sorted({path.stem for path in pictures}):
+        yield Listed(f"{folder.name}/{name}", name, folder)
 
 
 def _labels(listed: Listed, planes: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> Labels | None:

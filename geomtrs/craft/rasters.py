@@ -25,10 +25,11 @@ from rasterio.windows import Window
 from geomtrs.archive.ledger import NAME as ARCHIVE
 from geomtrs.archive.ledger import rows as archive_rows
 from geomtrs.archive.scene import place_of, safe_name
-from geomtrs.craft.pairs import file_hash, read_classes
+from geomtrs.craft.pairs import read_classes
 from geomtrs.craft.protocols import Ground, Pair
 from geomtrs.data.labels import LabelRule, Labels
 from geomtrs.errors import DataError, QueryError
+from geomtrs.hashing import file_hash
 from geomtrs.outputs.encoding import png
 from geomtrs.outputs.publish import publish
 from tiling.errors import SourceError

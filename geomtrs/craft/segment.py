@@ -15,10 +15,9 @@ from geomtrs.craft.protocols import Bool, Candidate, CraftError, Finding, Pair, 
 from geomtrs.data.labels import ANYTHING, THINGS, Labels
 from geomtrs.data.patches import any_of, arrivals, both_of, patches_of
 from geomtrs.errors import DataError
-from geomtrs.models.base import ChangeModel, Features, PairAnswers
+from geomtrs.models.base import LARGEST_PX, ChangeModel, Features, PairAnswers
 from geomtrs.query import Query
 
-LARGEST_PX = 2048  # of a side of a picture that a model is given whole
 STEP = 0.15  # of probability, by which a model is asked for more or for less
 KEPT_PAIRS = 8  # of which a model's features are kept
 ONCE = Prompt()

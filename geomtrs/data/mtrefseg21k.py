@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import statistics as averages
-from collections import Counter
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from geomtrs.data.pictures import MaskKind, grey_of, kind_of, read_mask, read_picture, shape_of, truth_of
+from geomtrs.data.pictures import read_mask, read_picture
 from geomtrs.data.torchgeo import ensure_torchvision
 from geomtrs.errors import DataError, QueryError
 
@@ -81,24 +80,6 @@ class Listing:
     broken: tuple[Broken, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What a split holds; shares are of samples with a readable mask, None where there are none."""
-
-    pairs: int
-    sentences: int
-    sizes: Mapping[str, int]  # "width × height" to pairs, the most frequent first
-    words: tuple[int, float, int] | None  # a sentence: fewest, mean, most
-    mask_kinds: Mapping[str, int]  # MaskKind to files
-    empty_share: float | None  # samples whose mask is empty
-    mask_share: float | None  # mean over samples of the part of the picture that the mask covers
-    broken: tuple[Broken, ...]  # the listing's, and pictures that cannot be read or do not fit together
-
-    def to_dict(self) -> dict[str, object]:
-        """As JSON takes it."""
-        return asdict(self) | {"broken": [{"path": str(one.path), "reason": one.reason} for one in self.broken]}
-
-
 def splits(root: Path) -> tuple[Path, ...]:
     """The splits in a folder, the published ones first: `root` itself where it has A and B, else folders that have."""
     if _is_split(root):
@@ -123,27 +104,6 @@ def read_split(folder: Path, *, rule: str = Rule.TRAINING, split: str = "val") -
     found = tuple(reading)
     return Listing(
         tuple(one for one in found if isinstance(one, Sample)), tuple(one for one in found if isinstance(one, Broken))
-    )
-
-
-def statistics(listing: Listing) -> Statistics:
-    """Counts over a listing; opens every picture once for its size and reads every mask once."""
-    samples = listing.samples
-    shapes, bad_pictures = _measured_pictures(samples)
-    masks, bad_masks = _measured_masks(samples, shapes)
-    pairs = dict.fromkeys((sample.before, sample.after) for sample in samples)
-    sizes = Counter("{1} × {0}".format(*shapes[before]) for before, _ in pairs if before in shapes)
-    shares = [masks[sample.mask][1] for sample in samples if sample.mask in masks]
-    words = [len(sample.sentence.split()) for sample in samples]
-    return Statistics(
-        pairs=len(pairs),
-        sentences=len(samples),
-        sizes=dict(sizes.most_common()),
-        words=(min(words), averages.fmean(words), max(words)) if words else None,
-        mask_kinds=dict(Counter(kind for kind, _ in masks.values()).most_common()),
-        empty_share=shares.count(0) / len(shares) if shares else None,
-        mask_share=averages.fmean(shares) if shares else None,
-        broken=(*listing.broken, *bad_pictures, *bad_masks),
     )
 
 
@@ -231,7 +191,10 @@ def _with_sentences(root: Path, rule: Rule) -> Iterator[Sample | Broken]:
         yield Broken(root / SENTENCES, "found no JSON; wanted a file for each pair, or no such folder")
     pictures = {side: _names(root / side) for side in "AB"}
     for file in files:
-        yield from _read_file(file, pictures, rule)
+        try:
+            yield from tuple(_read_file(file, pictures, rule))
+        except OSError as error:  # a name that no file can have
+            yield Broken(file, f"found {error.strerror} at a name in it; wanted names of files")
 
 
 def _read_file(file: Path, pictures: Mapping[str, Collection[str]], rule: Rule) -> Iterator[Sample | Broken]:
@@ -270,6 +233,8 @@ def _read_file(file: Path, pictures: Mapping[str, Collection[str]], rule: Rule) 
             yield Broken(file, f"found {_described(sentence)} as sentence {place}; wanted text")
         elif mask is None and masks.folder.is_dir():
             yield Broken(file, f"found no mask for sentence {place}; wanted {masks.wanted(place)}")
+        elif mask is not None and not _lies_in(root, mask):
+            yield Broken(file, f"found {mask} as the mask of sentence {place}; wanted a file in {root}")
         else:
             name = sample_id if rule is Rule.TRAINING else f"{sample_id}_{place}"
             yield Sample(name, pair[0], pair[1], mask, sentence)
@@ -371,6 +336,11 @@ def _no_picture(side: str, stem: str, names: Collection[str]) -> str:
     return f"found {loud or 'no picture'}; wanted {side}/{stem} with one of {' '.join(PICTURE_SUFFIXES)}"
 
 
+def _lies_in(root: Path, path: Path) -> bool:
+    """By its name: links lead where whoever made them wants them to."""
+    return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root))
+
+
 def _text(facts: Mapping[str, object], key: str, default: str) -> str:
     value = facts.get(key)
     return default if value is None or value == "" else str(value)
@@ -382,45 +352,3 @@ def _described(value: object) -> str:
         return "an object"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else f"{text[:40]}…"
-
-
-def _measured_pictures(samples: Sequence[Sample]) -> tuple[dict[Path, tuple[int, int]], list[Broken]]:
-    """(H, W) of every earlier picture, and what cannot be read or has another size than its earlier picture."""
-    shapes: dict[Path, tuple[int, int]] = {}
-    broken = []
-    for before, after in dict.fromkeys((sample.before, sample.after) for sample in samples):
-        try:
-            shapes[before] = shape_of(before)
-            later = shape_of(after)
-        except DataError as error:
-            broken.append(_as_broken(error))
-            continue
-        if later != shapes[before]:
-            broken.append(_misfit(after, later, shapes[before]))
-    return shapes, broken
-
-
-def _measured_masks(
-    samples: Sequence[Sample], shapes: Mapping[Path, tuple[int, int]]
-) -> tuple[dict[Path, tuple[MaskKind, float]], list[Broken]]:
-    """Kind and share of every mask, and which cannot be read or have another size than their picture."""
-    masks: dict[Path, tuple[MaskKind, float]] = {}
-    broken = []
-    for path, before in {one.mask: one.before for one in samples if one.mask is not None}.items():
-        try:
-            grey = grey_of(path)
-        except DataError as error:
-            broken.append(_as_broken(error))
-            continue
-        masks[path] = kind_of(grey), float(truth_of(grey).mean())
-        if before in shapes and grey.shape != shapes[before]:
-            broken.append(_misfit(path, grey.shape, shapes[before]))
-    return masks, broken
-
-
-def _as_broken(error: DataError) -> Broken:
-    return Broken(Path(error.file), f"found {error.found}; wanted {error.wanted}")
-
-
-def _misfit(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> Broken:
-    return Broken(path, f"found {found[1]} × {found[0]} px; wanted {wanted[1]} × {wanted[0]} px as the earlier picture")

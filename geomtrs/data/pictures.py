@@ -27,7 +27,7 @@ MaskKind = Literal["0/1", "0/255", "other"]
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """(H, W), True where the mask is; raises DataError where it cannot be read.
+    """(H, W), True where the mask is; raises DataError where it cannot be read, and as `grey_of`.
 
     The published rule is grey above 127, under which a mask of 0 and 1 is empty. Here a mask of 0 and 1 is read as it
     was meant; `mask_kind` tells them apart.
@@ -41,7 +41,7 @@ def mask_kind(path: Path) -> MaskKind:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3), turned as its camera held it; raises DataError where it cannot be read."""
+    """(H, W, 3), turned as its camera held it; raises DataError where it cannot be read, and for fractions of 1."""
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
@@ -55,7 +55,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 
 def grey_of(path: Path) -> NDArray[np.uint8]:
-    """(H, W), 8-bit grey; of deeper masks the upper byte, unless no value needs it."""
+    """(H, W), 8-bit grey; of deeper masks the upper byte, unless no value needs it.
+
+    Raises DataError where it cannot be read, for fractions of 1, and where transparency alone tells what is marked:
+    some programs mean what is opaque, some what is white.
+    """
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
@@ -63,7 +67,10 @@ def grey_of(path: Path) -> NDArray[np.uint8]:
                 return _as_bytes(np.asarray(upright))
             if "transparency" in upright.info:
                 upright = upright.convert("RGBA")
-            return np.asarray(upright.convert("L"))
+            grey = upright.convert("L")
+            if upright.has_transparency_data and _alike(grey) and not _alike(upright.getchannel("A")):
+                raise ValueError("one grey all over, marked by its transparency alone: flatten it")
+            return np.asarray(grey)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
@@ -121,7 +128,17 @@ def content_of(pictures: Iterable[Path], masks: Iterable[Path]) -> str:
     return f"{count} files, {digest.hexdigest()}"
 
 
+def _alike(band: Image.Image) -> bool:
+    least, most = band.getextrema()
+    return bool(least == most)
+
+
 def _as_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Raises ValueError for fractions of 1, of which nothing would be left."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values)
+        if values.max(initial=0) <= 1 and (values % 1).any():
+            raise ValueError(f"numbers from {values.min():.3g} to {values.max():.3g}, not 0 to 255")
     whole = values.astype(np.int64)
     return (whole if whole.max(initial=0) <= 255 else whole >> 8).clip(0, 255).astype(np.uint8)
 

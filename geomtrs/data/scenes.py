@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from geomtrs.data.drawing import Canvas, paint
 from geomtrs.data.ground import draw_grain, fractal
-from geomtrs.data.landuse import CARS, FILLERS, Plot, Pose, Style, Use, draw_style
+from geomtrs.data.landuse import FILLERS, Use
 from geomtrs.data.layout import Frame, Rect, Seam, draw_frame, inset, part_of, split, wander
 from geomtrs.data.looks import Climate, draw_climate, draw_look, photograph
+from geomtrs.data.plots import CARS, Plot, Pose, Style, draw_style
 from geomtrs.data.things import CLASSES, Box, Ground, Points, Road, Thing, Tree
 
 __all__ = ["CLASSES", "DrawnPair", "draw_scene"]

@@ -21,6 +21,7 @@ from scipy.cluster.vq import kmeans2
 
 from geomtrs.device import Device, choose
 from geomtrs.errors import ModelError
+from geomtrs.hashing import file_hash
 from geomtrs.models.base import Answer, ChangeModel, TileSpec
 from geomtrs.models.differencing import Direction, direction
 from geomtrs.query import Query
@@ -207,7 +208,7 @@ def load_clipseg(folder: Path, device: Device) -> OnEachDate:
             wanted="config.json, model.safetensors, a tokenizer and preprocessor_config.json",
             remedy="take the folder again from where it came",
         ) from error  # fmt: skip
-    digest = hashlib.blake2b((folder / "model.safetensors").read_bytes(), digest_size=16).hexdigest()
+    digest = file_hash(folder / "model.safetensors")
     network = network.to(device.name).eval()
     return OnEachDate("clipseg", _clipseg_look(network, tokenizer, facts, device.name), weights_hash=digest)
 

@@ -16,12 +16,11 @@ from scipy import ndimage
 from geomtrs.data.cases import Case
 from geomtrs.errors import QueryError
 from geomtrs.grammar import ScenePart
-from geomtrs.models.base import ChangeModel, PairAnswers
+from geomtrs.models.base import LARGEST_PX, ChangeModel, PairAnswers
 from geomtrs.outputs.keep import kept
 from geomtrs.query import Query
 from tiling.rings import corners, outlines
 
-LARGEST_PX = 2048  # of a picture's side that a model is given whole
 SENTENCES_AT_ONCE = 16  # so that memory follows the picture, not the number of its sentences
 STRIDE = 32  # parts of a large picture begin on multiples of it, as the product's reads do
 

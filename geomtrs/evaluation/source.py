@@ -13,7 +13,7 @@ import numpy as np
 
 from geomtrs.data.cases import Case
 from geomtrs.data.mtrefseg21k import Listing, Rule, Sample, read_split, splits
-from geomtrs.data.pairs import Pack, read_folder, read_list, write_pack
+from geomtrs.data.pairs import Pack, read_folder, read_list, set_folders, write_pack
 from geomtrs.data.pictures import read_mask, read_picture
 from geomtrs.errors import DataError
 from geomtrs.grammar import read
@@ -55,8 +55,8 @@ def open_source(
         pack = Pack(folder)
         _refuse_unknown(folder, sorted({sample.set for sample in pack.samples}), sets)
         yield _packed(pack, folder.name, split=split, per_pair=per_pair, seed=seed, sets=sets)
-    elif any(folder.glob("*/samples.jsonl")):
-        _refuse_unknown(folder, sorted(path.parent.name for path in folder.glob("*/samples.jsonl")), sets)
+    elif folder.is_dir() and (there := set_folders(folder)):
+        _refuse_unknown(folder, [path.name for path in there], sets)
         with tempfile.TemporaryDirectory() as temporary:
             chosen = (one for one in read_folder(folder, sets) if one[0]["split"] == split)
             if not write_pack(Path(temporary), chosen):
@@ -156,7 +156,7 @@ def _refuse_unknown(file: object, there: Sequence[str], sets: Sequence[str] | No
 
 
 def _splits_of(folder: Path) -> list[str]:
-    return sorted({str(one["split"]) for path in folder.glob("*/samples.jsonl") for one in read_list(path.parent)})
+    return sorted({str(one["split"]) for path in set_folders(folder) for one in read_list(path)})
 
 
 def _no_sample(file: object, split: str, there: Sequence[str]) -> DataError:

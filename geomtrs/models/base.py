@@ -16,6 +16,8 @@ from geomtrs.query import Query
 Prepared = Any
 Features = Any
 
+LARGEST_PX = 2048  # of a picture's side that a model is given whole
+
 
 @dataclass(frozen=True, slots=True)
 class TileSpec:

@@ -19,6 +19,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from geomtrs.errors import ModelError
+from geomtrs.hashing import file_hash
 
 FILES = ("model.safetensors", "language.safetensors", "tokenizer.json")
 
@@ -115,12 +116,3 @@ def verified_bytes(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:
             remedy="take the checkpoint again: this file is damaged or of another one",
         )
     return data
-
-
-def file_hash(path: Path) -> str:
-    """blake2b of a file, 16 bytes, as hex; read piece by piece, since it may be larger than the memory."""
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 22):
-            digest.update(piece)
-    return digest.hexdigest()

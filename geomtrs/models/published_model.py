@@ -18,9 +18,10 @@ from torch import Tensor
 
 from geomtrs.device import Device
 from geomtrs.errors import ModelError
+from geomtrs.hashing import file_hash
 from geomtrs.models.base import Answer
 from geomtrs.models.cards import BASE_CARD, weights_hash
-from geomtrs.models.checkpoint import file_hash, read_config, write_config, write_weights
+from geomtrs.models.checkpoint import read_config, write_config, write_weights
 from geomtrs.models.letterbox import Letterbox
 from geomtrs.models.mtrefseg import BaseParams, Look, MTRefSeg, build_base
 from geomtrs.models.prompt import expression_ids, load_tokenizer

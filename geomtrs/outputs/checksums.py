@@ -20,12 +20,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from geomtrs.hashing import file_hash
 from geomtrs.outputs import project
 from geomtrs.outputs.publish import json_bytes, publish
 
 NAME = "checksums.json"
 FORMAT = 1
-_PIECE = 1 << 20
+_BYTES = 32  # of a hash
 # SQLite's file header: how often the file was written to, and the count for which its version field holds. Whoever
 # writes sets both alike, so a lone flipped bit in one of them is no write.
 _WRITES, _WRITES_AGAIN = 24, 92
@@ -78,7 +79,7 @@ def complete(folder: Path) -> bool:
 
 def entry(path: Path) -> dict[str, Any]:
     """What checksums.json says of a file."""
-    result: dict[str, Any] = {"bytes": path.stat().st_size, "hash": file_hash(path)}
+    result: dict[str, Any] = {"bytes": path.stat().st_size, "hash": file_hash(path, digest_size=_BYTES)}
     if path.suffix.lower() == ".gpkg":
         result |= {"writes": _writes(path)[0], "parts": gpkg_parts(path)}
     if path.name == project.NAME:
@@ -89,7 +90,7 @@ def entry(path: Path) -> dict[str, Any]:
 def difference(path: Path, wanted: dict[str, Any]) -> str | None:
     """How a file is not what checksums.json says, in a few words; None when it is."""
     try:
-        size, found = path.stat().st_size, file_hash(path)
+        size, found = path.stat().st_size, file_hash(path, digest_size=_BYTES)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if found == wanted["hash"]:
@@ -99,15 +100,6 @@ def difference(path: Path, wanted: dict[str, Any]) -> str | None:
     if "parts" in wanted:
         return _gpkg_difference(path, wanted)
     return f"{size} bytes, {wanted['bytes']} written" if size != wanted["bytes"] else "other bytes than were written"
-
-
-def file_hash(path: Path) -> str:
-    """BLAKE2b-256 of a file's bytes, hexadecimal."""
-    digest = hashlib.blake2b(digest_size=32)
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def gpkg_parts(path: Path) -> dict[str, str]:
@@ -170,7 +162,7 @@ def _layer_hash(database: sqlite3.Connection, name: str) -> str:
 
 
 def _rows_hash(database: sqlite3.Connection, query: str, first: str = "") -> str:
-    digest = hashlib.blake2b(first.encode(), digest_size=32)
+    digest = hashlib.blake2b(first.encode(), digest_size=_BYTES)
     for row in database.execute(query):
         for value in row:
             # Kind and length before each value: ("ab", "c") is not ("a", "bc"), 1 is not "1".
@@ -197,4 +189,4 @@ def _writes(path: Path) -> tuple[int, int]:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=32).hexdigest()
+    return hashlib.blake2b(content, digest_size=_BYTES).hexdigest()

@@ -36,8 +36,9 @@ from geomtrs.data.scenes import draw_scene
 from geomtrs.data.whole import whole_folder
 from geomtrs.device import choose, cpu_has_bf16
 from geomtrs.errors import JobError
-from geomtrs.models.checkpoint import file_hash, verified_bytes
+from geomtrs.hashing import file_hash
 from geomtrs.models.checkpoint import read_config as read_checkpoint
+from geomtrs.models.checkpoint import verified_bytes
 from geomtrs.models.mtrefseg import MTRefSeg, NanoParams, build_nano
 from geomtrs.models.nano import FAMILY, weights_of
 from geomtrs.nn.efficientnet import convert_lite0
@@ -139,7 +140,7 @@ def packed(config: StageConfig, told: Told | None = None) -> Path:
         return data
     made, of = pack / "made_of.json", {name: config.to_dict()[name] for name in ("data", "sets", "val", "drawn")}
     if data.is_dir():
-        of["files"] = folder_content(data, config.sets or None)
+        of |= folder_content(data, config.sets or None)
     if (pack / "index.json").is_file():
         now = json.loads(json.dumps(of))  # lists where the config has tuples
         before = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
+from geomtrs.data.measured import fitting
 from geomtrs.data.mtrefseg21k import Sample, read_split
 from geomtrs.data.pictures import read_mask, read_picture
 from geomtrs.device import Device
@@ -83,7 +84,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
 def read_samples(
     config: StageConfig, place: Place, side_px: int, *, tokenizer: Tokenizer | None, sentence: str | None
 ) -> Samples:
-    """Those of the config's split that have a mask.
+    """Those of the config's split that have a mask, of the size of both pictures; others are told as passed over.
 
     tokenizer  of the sentences; None: nothing is asked
     sentence   asked of every sample instead of its own
@@ -95,7 +96,7 @@ def read_samples(
         raise QueryError(
             "config: minutes", found=str(config.minutes), wanted="steps or epochs", remedy="the schedule is by steps"
         )
-    listing = read_split(Path(config.data))
+    listing = fitting(read_split(Path(config.data)))  # each alone would be brought into the square, and not fit there
     if listing.broken:
         log.warning("%s: %d are passed over, the first %s", config.data, len(listing.broken), listing.broken[0])
     triplets = tuple(one for one in listing.samples if one.mask is not None)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from geomtrs.events import Listener, silent
 from geomtrs.job import StartOptions, detect
+from geomtrs.options import DateSource
 from geomtrs.result import ChangeResult
-from geomtrs.spec import DateSource
 
 HEIGHT, WIDTH = 150, 220
 APPEARED = (slice(60, 90), slice(80, 130))  # over tile and block corners of 64 px tiles

@@ -20,10 +20,10 @@ from geomtrs.device import choose
 from geomtrs.errors import JobError, QueryError
 from geomtrs.features import OF_THE_ANSWER, features_folder, keep_look, kept_look, read_kept
 from geomtrs.models.nano import load_nano
+from geomtrs.options import Options
 from geomtrs.outputs.verify import verify
 from geomtrs.query import Query
 from geomtrs.result import ChangeResult
-from geomtrs.spec import Options
 from geomtrs.state import JobState
 from tests.geomtrs.test_cli import geomtrs as command
 from tests.geomtrs.test_cli import refused

@@ -12,8 +12,8 @@ from geomtrs.data.scenes import draw_scene
 from geomtrs.device import choose
 from geomtrs.models.nano import Nano, load_nano
 from geomtrs.nn.beside import NEAR_CELLS, REACH_CELLS, keep_beside
+from geomtrs.options import Options
 from geomtrs.query import Query
-from geomtrs.spec import Options
 
 HEAD = "the buildings that appeared"
 

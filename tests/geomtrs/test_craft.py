@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from geomtrs.craft.codes import brush_rle, coco_rle
 from geomtrs.craft.endpoint import Endpoint
 from geomtrs.craft.export import export, split_places
 from geomtrs.craft.ledger import KEPT, UNCORRECTED, Ledger, Triplet, read_mask
-from geomtrs.craft.pairs import file_hash, list_pairs, read_pair, rule_of_classes
+from geomtrs.craft.pairs import list_pairs, read_pair, rule_of_classes
 from geomtrs.craft.perceive import LabelPerceiver, SentencePerceiver
 from geomtrs.craft.phrase import GrammarPhraser
 from geomtrs.craft.protocols import Ask, Bool, Candidate, Finding, Pair, Perceiver, Phrased
@@ -42,6 +43,7 @@ from geomtrs.data.labels import THINGS
 from geomtrs.data.mtrefseg21k import Rule, read_split
 from geomtrs.data.pictures import read_mask as read_png_mask
 from geomtrs.errors import DataError, JobError, QueryError
+from geomtrs.hashing import file_hash
 from geomtrs.models import catalog
 from geomtrs.models.differencing import Differencing
 
@@ -677,3 +679,43 @@ def test_a_set_that_nobody_has_audited_says_so_where_only_audited_ones_are_wante
     craft(pairs, tmp_path / "out", LABELS)
     with pytest.raises(DataError, match=r"found no triplet that a person accepted; .*geomtrs audit DIR"):
         export(tmp_path / "out", tmp_path / "mine", "mtrefseg21k", audited_only=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('{"name": "../../private/A/p0"}', r"name \"../../private/A/p0\"; wanted a file in the folder"),
+        ('{"name": "p0", "gsd_m": "fine"}', r"gsd_m \"fine\"; wanted metres"),
+        ('{"name": "p0"}\n{"name": "p0"}', "p0 twice"),
+        ("[1]", r"line 1: \[1\]"),
+    ],
+)
+def test_a_line_of_the_list_that_names_no_pair_of_the_set_is_refused_k2(line: str, found: str, pairs: Path) -> None:
+    (pairs / "samples.jsonl").write_text(line, encoding="utf-8")
+    with pytest.raises(DataError, match=found):
+        list_pairs(pairs)
+
+
+@pytest.mark.parametrize("text", ['\ufeff{"name": "p0"}', '{"name": "p0"}\n\n', '{"name": "p0", "of": "a\u2028b"}'])
+def test_a_list_reads_as_training_reads_it_k2(text: str, pairs: Path) -> None:
+    (pairs / "samples.jsonl").write_text(text, encoding="utf-8")
+    assert [one.name for one in list_pairs(pairs)] == ["p0"]
+
+
+def test_a_list_that_is_no_utf8_is_refused_by_its_file_k2(pairs: Path) -> None:
+    (pairs / "samples.jsonl").write_bytes('{"name": "p0", "scene": "Zürich"}'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"samples\.jsonl: found 'utf-8' codec"):
+        list_pairs(pairs)
+
+
+def test_pictures_with_loud_suffixes_are_pairs_too_and_hidden_files_are_none_k2(pairs: Path) -> None:
+    (pairs / "samples.jsonl").unlink()
+    for side in "AB":
+        (pairs / side / "p0.png").rename(pairs / side / "p0.PNG")
+        (pairs / side / "._p1.png").write_bytes(b"of another system")
+    assert [one.name for one in list_pairs(pairs)] == ["p0", "p1", "p2", "p3"]
+
+
+def test_a_set_that_is_half_made_is_none_k2(pairs: Path) -> None:
+    shutil.copytree(pairs, pairs.parent / ".half.part")
+    assert {one.folder.name for one in list_pairs(pairs.parent)} == {pairs.name}

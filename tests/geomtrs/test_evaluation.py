@@ -24,10 +24,10 @@ from geomtrs.evaluation.gallery import Gallery
 from geomtrs.evaluation.measures import Measures, Outcome, calibration, measure, outcome, poisson_rate, reliability
 from geomtrs.evaluation.published import evaluate_published, in_square
 from geomtrs.evaluation.report import bench_table
-from geomtrs.evaluation.runner import LARGEST_PX, Answered, answers, said
+from geomtrs.evaluation.runner import Answered, answers, said
 from geomtrs.evaluation.source import Source, cases_of, open_source
 from geomtrs.grammar import Limit, Place, ScenePart
-from geomtrs.models.base import Answer, ChangeModel, TileSpec
+from geomtrs.models.base import LARGEST_PX, Answer, ChangeModel, TileSpec
 from geomtrs.models.differencing import Differencing
 from geomtrs.models.letterbox import Letterbox
 from geomtrs.models.published_model import Features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from geomtrs.cli import main
+from geomtrs.data.measured import statistics
 from geomtrs.data.mtrefseg21k import (
     SENTENCE,
     Listing,
@@ -22,7 +23,6 @@ from geomtrs.data.mtrefseg21k import (
     Sample,
     read_split,
     splits,
-    statistics,
 )
 from geomtrs.data.pairs import Pack
 from geomtrs.data.pictures import mask_kind, read_mask, read_picture
@@ -147,6 +147,28 @@ def test_a_sentence_without_mask_is_listed_and_the_others_are_read(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("told", ["mask", "sample_id", "absolute"])
+def test_a_mask_outside_its_split_is_listed_and_not_read(told: str, rule: Rule, tmp_path: Path) -> None:
+    outside = saved(tmp_path / "private" / "0.png", np.full((4, 6), 255, np.uint8))
+    names = {"sample_id": "../../private", "mask": "../../private/0.png", "absolute": str(outside)}
+    facts = {"img_A": "s.jpg", "img_B": "s.jpg", "referring_expressions": ["e"]}
+    facts |= {"sample_id": names[told]} if told == "sample_id" else {"mask": [names[told]]}
+    root = planted(tmp_path / "split", PAIR | {"masks": "dir", "referring_expression/s.json": facts})
+    listing = read_split(root, rule=rule)
+    assert listing.samples == ()
+    assert [one.path.name for one in listing.broken] == ["s.json"]
+    assert "private" in listing.broken[0].reason
+    assert f"wanted a file in {root}" in listing.broken[0].reason
+
+
+def test_a_mask_is_found_wherever_it_lies_in_its_split(tmp_path: Path) -> None:
+    facts = {"referring_expressions": ["e"], "mask": ["../marks/x.png"]}
+    tree = PAIR | {"masks": "dir", "marks/x.png": "img", "referring_expression/s.json": facts}
+    listing = read_split(planted(tmp_path / "split", tree), rule=Rule.EVALUATION)
+    assert (len(listing.samples), listing.broken) == (1, ())
+
+
 def test_text_in_place_of_a_list_is_read_by_character_and_told(tmp_path: Path) -> None:
     tree = PAIR | {"masks/s.png": "img", "referring_expression/s.json": {"referring_expressions": "ab"}}
     listing = read_split(planted(tmp_path / "split", tree))
@@ -195,6 +217,62 @@ def test_masks_of_0_and_1_and_of_0_and_255_are_told_apart_and_read(
     path = saved(tmp_path / "mask.png", values)
     assert mask_kind(path) == kind
     assert read_mask(path).tolist() == [[bool(value) for value in truth]]
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_a_mask_that_transparency_alone_tells_is_listed_and_not_read_as_empty_or_full(
+    grey: int, tmp_path: Path
+) -> None:
+    values = np.full((4, 6, 2), grey, np.uint8)
+    values[..., 1] = 0
+    values[1:3, 1:3, 1] = 255
+    path = tmp_path / "split" / "masks" / "s.png"
+    planted(tmp_path / "split", PAIR | {"masks": "dir"})
+    Image.fromarray(values, "LA").save(path)
+    (broken,) = statistics(read_split(tmp_path / "split")).broken
+    assert "marked by its transparency alone" in str(broken)
+    with pytest.raises(DataError, match="flatten it"):
+        read_mask(path)
+
+
+def test_a_mask_with_a_second_band_is_read_by_its_first(tmp_path: Path) -> None:
+    values = np.stack([[[0, 255]], [[255, 128]]], axis=-1).astype(np.uint8)
+    Image.fromarray(values, "LA").save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").tolist() == [[False, True]]
+
+
+def test_a_mask_of_dark_colours_is_listed_since_it_is_read_as_empty(tmp_path: Path) -> None:
+    root = planted(tmp_path / "split", PAIR | {"masks": "dir"})
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(root / "masks" / "s.png")
+    (broken,) = statistics(read_split(root)).broken
+    assert (broken.path.name, broken.reason) == (
+        "s.png", "found no grey above 76, which is read as empty; wanted 0 and 255",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [read_picture, read_mask])
+def test_fractions_of_one_are_refused_and_not_read_as_black(read: Callable[[Path], np.ndarray], tmp_path: Path) -> None:
+    path = saved(tmp_path / "reflectance.tif", np.array([[0.25, np.nan, 0.5]], np.float32))
+    with pytest.raises(DataError, match=r"found ValueError: numbers from 0 to 0\.5, not 0 to 255"):
+        read(path)
+
+
+def test_pixels_that_are_no_number_are_black_without_a_warning(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mask.tif", np.array([[1, np.nan, 0]], np.float32))
+    assert read_mask(path).tolist() == [[True, False, False]]
+
+
+@pytest.mark.parametrize("key", ["mask", "sample_id"])
+def test_a_name_that_no_file_can_have_is_listed(key: str, tmp_path: Path) -> None:
+    facts = {
+        "img_A": "s",
+        "img_B": "s",
+        "referring_expressions": ["e"],
+        key: "x" * 300 if key != "mask" else ["x" * 300],
+    }
+    root = planted(tmp_path / "split", PAIR | {"masks": "dir", "referring_expression/s.json": facts})
+    (broken,) = read_split(root, rule=Rule.EVALUATION).broken
+    assert broken.path.name == "s.json"
 
 
 @pytest.mark.parametrize("rule", Rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def code_of(*arguments: object) -> int:
     with pytest.raises(SystemExit) as left:
         main([str(argument) for argument in arguments])
     return int(left.value.code or 0)
+
+
+def test_a_set_that_is_half_made_is_none(fotbcd: Path) -> None:
+    shutil.copytree(fotbcd, fotbcd.parent / ".fotbcd.part")
+    assert pack(fotbcd) == 2
 
 
 @pytest.mark.parametrize(
@@ -191,6 +197,42 @@ def test_pack_names_what_teaches_nothing(fotbcd: Path, tmp_path: Path, capsys: p
     assert "note  fotbcd: direction appeared (1 sample)" in said.err
     assert said.err.count("note") == 2
     assert "5 samples (5 train)" in said.out
+
+
+def test_pack_names_pairs_without_a_later_picture_and_splits_that_are_not_learned_from(
+    fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fotbcd / "B" / "0.webp").rename(fotbcd / "B" / "zero.webp")
+    listed(fotbcd, LINE, LINE | {"name": "1", "scene": "s1", "split": "Train"})
+    assert code_of("data", "pack", fotbcd.parent, "-o", tmp_path / "pack") == 0
+    told = capsys.readouterr().err
+    assert "fotbcd: 1 of 2 samples have no picture in B, and pass for one date" in told
+    assert "fotbcd: 1 samples of split Train, which is neither train nor val" in told
+
+
+@pytest.mark.parametrize(
+    ("val", "said"),
+    [
+        ({"fotbcd": ["s1", "S0"]}, "note  fotbcd: 1 scenes named for validation are of no sample, the first S0"),
+        ({"Fotbcd": ["s1"]}, "note  none of fotbcd is named for validation: all of it is learned from"),
+        ({"fotbcd": ["s1"], "another": ["s7"]}, ""),
+    ],
+)
+def test_pack_names_places_for_validation_that_are_not_there(
+    fotbcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], val: dict[str, list[str]], said: str
+) -> None:
+    (tmp_path / "val.json").write_text(json.dumps(val), encoding="utf-8")
+    assert code_of("data", "pack", fotbcd.parent, "-o", tmp_path / "pack", "--val", tmp_path / "val.json") == 0
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_a_mask_with_a_palette_marks_nothing_at_its_first_colour(fotbcd: Path) -> None:
+    marks = np.array(Image.open(fotbcd / "mask" / "0.png")) // 255
+    image = Image.fromarray(marks, "P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(fotbcd / "mask" / "0.png")
+    (_, planes), *_ = read_folder(fotbcd.parent)
+    assert np.array_equal(planes["mask"], marks)
 
 
 @pytest.mark.parametrize("plane", ["labelA", "labelB"])

@@ -11,8 +11,8 @@ import pytest
 import geomtrs
 from geomtrs.errors import JobError
 from geomtrs.lock import only_one
+from geomtrs.options import Options
 from geomtrs.outputs.verify import verify
-from geomtrs.spec import Options
 from tests.geomtrs.conftest import ask, ground
 from tiling.engine import BlockDone, Started
 from tiling.errors import OutputError, TilingError

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geomtrs.errors import QueryError
+from geomtrs.options import Options, job_spec, parse_bytes
 from geomtrs.query import Query
-from geomtrs.spec import JobSpec, Options, RunSettings, job_spec, parse_bytes
+from geomtrs.spec import JobSpec, RunSettings
 from tiling.aoi import read_aoi
 
 ASK = "the buildings that appeared"

@@ -39,7 +39,7 @@ from geomtrs.training import loop, published
 from geomtrs.training.config import StageConfig
 from geomtrs.training.lora import add_adapters, merge_adapters
 from geomtrs.training.point_losses import IGNORED, language_loss, set_loss
-from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Samples, batches
+from geomtrs.training.published_samples import ANSWER, UNASKED, Batch, Place, Samples, batches, read_samples
 from tiling.errors import TilingError
 
 DATA = Path(__file__).parents[1] / "data"
@@ -263,6 +263,18 @@ def test_masks_drawn_anew_in_place_are_not_gone_on_with(start: Path, data: Path,
     Image.new("L", (56, 40), 255).save(copy / "masks" / "one" / "0.png")
     with pytest.raises(JobError, match=r"files: '7 files, \w+', not '7 files"):
         published.stage1(begun, side_px=64)
+
+
+@pytest.mark.parametrize("misfit", ["B/two.png", "masks/two/0.png"])
+def test_pairs_and_masks_of_several_sizes_are_passed_over_and_told(
+    start: Path, data: Path, tmp_path: Path, misfit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = Path(shutil.copytree(data, tmp_path / "split"))
+    Image.open(copy / misfit).resize((90, 30)).save(copy / misfit)
+    place = Place(0, 1, choose("cpu", "fp32"))
+    samples = read_samples(config(start, copy, tmp_path / "out"), place, 64, tokenizer=None, sentence=None)
+    assert [one.name for one in samples.triplets] == ["one", "one"]
+    assert f"1 are passed over, the first {copy / misfit}: found 90 × 30 px; wanted 56 × 40 px" in caplog.text
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])

@@ -158,6 +158,23 @@ def test_masks_drawn_anew_in_place_are_not_learned_from_by_an_old_pack(data: Pat
         nano.packed(begun)
 
 
+def test_a_picture_of_equal_size_in_place_of_another_is_not_learned_from_by_an_old_pack(
+    data: Path, tmp_path: Path
+) -> None:
+    file = next((data / "fotbcd" / "B").iterdir())
+    for name, blue in (("one", 10), ("two", 20)):
+        Image.new("RGB", (256, 256), (0, 0, blue)).save(tmp_path / f"{name}.webp", lossless=True)
+    assert (tmp_path / "one.webp").stat().st_size == (tmp_path / "two.webp").stat().st_size
+    shutil.copyfile(tmp_path / "one.webp", file)
+    begun = config(data, tmp_path / "out")
+    nano.packed(begun)
+    file.touch()
+    nano.packed(begun)
+    shutil.copyfile(tmp_path / "two.webp", file)
+    with pytest.raises(JobError, match=r"\(pictures: '6 files, \w+', not '6 files"):
+        nano.packed(begun)
+
+
 def test_a_pack_of_masks_drawn_anew_is_not_gone_on_with(data: Path, tmp_path: Path) -> None:
     begun = config(nano.packed(config(data, tmp_path / "one")), tmp_path / "out", steps=1, batch=1, start=str(WEIGHTS))
     nano.stage2(begun)
@@ -167,11 +184,15 @@ def test_a_pack_of_masks_drawn_anew_is_not_gone_on_with(data: Path, tmp_path: Pa
         nano.stage2(replace(begun, data=other))
 
 
-def test_a_pack_from_before_files_were_told_is_gone_on_with(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("untold", [("pictures",), ("files", "pictures")])
+def test_a_pack_from_before_files_were_told_is_gone_on_with(
+    data: Path, tmp_path: Path, untold: tuple[str, ...]
+) -> None:
     begun = config(data, tmp_path / "out")
     made = nano.packed(begun) / "made_of.json"
     told = json.loads(made.read_text(encoding="utf-8"))
-    del told["files"]
+    for name in untold:
+        del told[name]
     made.write_text(json.dumps(told), encoding="utf-8")
     assert nano.packed(begun) == made.parent
 
