@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass, replace
 
 ACRE_M2, SQUARE_FOOT_M2 = 4046.8564224, 0.09290304  # international acre and foot
+_HECTARE_M2 = 1e4
 
 _UNITS: tuple[tuple[str, float], ...] = (
     (r"km\^?[²2]|sq\.? ?km|(?:square|sq\.?) (?:km|kilomet(?:re|er)s?)", 1e6),
     (r"m\^?[²2]|sq\.? ?m\.?|(?:square|sq\.?) met(?:re|er)s?|met(?:re|er)s squared", 1.0),
-    (r"ha|hectares?", 1e4),
+    (r"ha|hectares?", _HECTARE_M2),
     (r"acres?|ac(?! units?\b)", ACRE_M2),
     (r"ft\^?[²2]|sq\.? ?ft\.?|(?:square|sq\.?) (?:foot|feet)", SQUARE_FOOT_M2),
 )
@@ -28,7 +29,8 @@ _LARGEST = ("largest", "biggest", "greatest", "most extensive")
 _SMALLEST = ("smallest", "tiniest", "least extensive")
 
 # A comma, space or apostrophe before three digits parts thousands. A comma before one or two digits, or behind 0, is
-# decimal ("1,5 ha"), a point too ("1.250 ha"), unless there are two of it or a comma follows.
+# decimal ("1,5 ha"), a point too, unless there are two of it or a comma follows. One point before three digits may be
+# either: nobody means thousandths of a m² or of a square foot, so there it parts thousands; "1.250 ha" stays decimal.
 _GROUPED = r"[1-9]\d{0,2}(?:[ ,']\d{3})+(?:\.\d+)?"
 _CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d+))"
 _DIGITS = rf"(?:{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
@@ -77,7 +79,7 @@ _LEFT = re.compile(
     rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
     re.IGNORECASE,
 )
-_POINTED = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}\.\d{{3}} ?(?:{_UNIT})(?![\w²])", re.IGNORECASE)
+_POINTED = re.compile(rf"(?<![\d.,])([1-9]\d{{0,2}}[.,]\d{{3}}) ?({_UNIT})(?![\w²])", re.IGNORECASE)
 # "Over 2 ha or under 500 m²": nothing is both.
 _EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[<>=≥≤])", re.IGNORECASE)
 
@@ -207,15 +209,20 @@ def read(sentence: str) -> tuple[str, ScenePart]:
 def doubts(sentence: str) -> tuple[str, ...]:
     """What `read` left of a measure in a sentence, or read in one of two ways, or as nothing; a line each."""
     text, part = read(sentence)
-    left, pointed = _LEFT.search(text), _POINTED.search(sentence)
+    left = _LEFT.search(text)
     told = []
     if left:
         known = "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"
         told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
     if part.least and part.most and part.least.area_m2 > part.most.area_m2:
         told.append(f"“{sentence}” is answered with nothing: no area is both ({part})")
-    if pointed:
-        told.append(f"“{pointed[0]}” is read with a decimal point; write 1,000 or 1000 for thousands")
+    for found in _POINTED.finditer(sentence):
+        number, unit = found.groups()
+        kept, thousands = found[0] not in text, float(re.sub("[.,]", "", number))
+        if kept and ("." in number or _unit_m2(unit) >= _HECTARE_M2):  # "1,000 m²" is plain
+            meant = _area(number, unit) / _unit_m2(unit)
+            other = thousands / 1000 if meant == thousands else thousands
+            told.append(f"“{found[0]}” is read as {meant:g} {unit}; if {other:g} {unit} is meant, write it so")
     return tuple(told)
 
 
@@ -360,8 +367,14 @@ def _head(rest: str) -> tuple[str, bool]:
 
 def _area(number: str, unit: str) -> float:
     """In m²."""
-    factor = next(size for pattern, size in _UNITS if re.fullmatch(pattern, unit.lower()))
-    return _value(number) * factor
+    size = _unit_m2(unit)
+    if size <= 1 and re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", number):
+        number = number.replace(".", "")
+    return _value(number) * size
+
+
+def _unit_m2(unit: str) -> float:
+    return next(size for pattern, size in _UNITS if re.fullmatch(pattern, unit.lower()))
 
 
 def _value(number: str) -> float:

@@ -187,10 +187,25 @@ def test_limits_that_leave_nothing_are_told_b8() -> None:
     assert line.endswith("is answered with nothing: no area is both (kept area_m2 > 10000 · area_m2 < 500)")
 
 
-def test_a_point_before_three_digits_is_told_to_be_decimal_b8() -> None:
-    assert doubts("new fields over 1.250 m²") == (
-        "“1.250 m²” is read with a decimal point; write 1,000 or 1000 for thousands",
-    )
+@pytest.mark.parametrize(
+    ("size", "area_m2", "told"),
+    [
+        ("1.000 m²", 1000, "“1.000 m²” is read as 1000 m²; if 1 m² is meant, write it so"),
+        ("1.250 sq ft", 1250 * SQUARE_FOOT_M2, "“1.250 sq ft” is read as 1250 sq ft; if 1.25 sq ft is meant, write it so"),
+        ("1.250 ha", 12_500, "“1.250 ha” is read as 1.25 ha; if 1250 ha is meant, write it so"),
+        ("1,250 ha", 12_500_000, "“1,250 ha” is read as 1250 ha; if 1.25 ha is meant, write it so"),
+    ],
+)
+def test_a_number_that_may_be_a_thousand_times_as_large_is_told_as_it_is_read_b8(
+    size: str, area_m2: float, told: str
+) -> None:
+    assert read(f"new fields over {size}") == ("new fields", over(area_m2))
+    assert doubts(f"new fields over {size}") == (told,)
+
+
+@pytest.mark.parametrize("size", ["1,000 m²", "0.250 ha", "1.5 ha", "1,5 ha", "1.000.000 m²", "1,250 acres"])
+def test_a_number_that_can_be_read_in_one_way_leaves_no_doubt_b8(size: str) -> None:
+    assert doubts(f"new fields over {size}") == ()
 
 
 def test_no_sentence_that_training_writes_leaves_a_doubt_about_a_size_b9() -> None:
