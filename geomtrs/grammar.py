@@ -54,34 +54,34 @@ _MOST = (
 )
 # Phrase, sign → (which limit, whether the limit itself is kept).
 _COMPARED: tuple[tuple[str, str, str, bool], ...] = (
-    (_LEAST, ">=|=>|≥", "least", True),
-    (_MOST, "<=|=<|≤", "most", True),
-    (rf"over|above|exceed(?:s|ing)?|in excess of|{_MORE}", ">", "least", False),
+    (_LEAST, "> ?=|= ?>|[≥≧⩾]", "least", True),
+    (_MOST, "< ?=|= ?<|[≤≦⩽]", "most", True),
+    (rf"over|above|exceed(?:s|ing)?|in excess of|{_MORE}", "(?<!-)>", "least", False),  # "->" is an arrow
     (rf"under|below|{_LESS}", "<", "most", False),
 )
-_COMPARING = "|".join(words for words, *_ in _COMPARED)
+_COMPARING, _SIGNS = "|".join(words for words, *_ in _COMPARED), "<>=≥≧⩾≤≦⩽"
 _RANGES = (
     rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}",
     rf"{_LEAD},? ?(?:\bbetween )?({_DIGITS})(?: ?({_UNIT}))? ?[-–—] ?({_DIGITS}) ?({_UNIT}){_WHOLE}{_TAIL}",
 )
 # What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
 _CUT = re.compile(
-    rf"(?:[\w.,'/^+-]|[<>=≥≤] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(_WORDS[1:])}|"
+    rf"(?:[\w.,'/^+-]|[{_SIGNS}] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(_WORDS[1:])}|"
     rf"and|{_COMPARING})[ -])$",
     re.IGNORECASE,
 )
 # "Over 500 m² and trees": the size is of one thing only.
-_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
+_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[{_SIGNS}\d])", re.IGNORECASE)
 # A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
 _COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
 _LEFT = re.compile(
-    rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[<>≥≤]=? ?){_COUNTED}|"
+    rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[{_SIGNS}]+ ?){_COUNTED}|"
     rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
     re.IGNORECASE,
 )
 _POINTED = re.compile(rf"(?<![\d.,])([1-9]\d{{0,2}}[.,]\d{{3}}) ?({_UNIT})(?![\w²])", re.IGNORECASE)
 # "Over 2 ha or under 500 m²": nothing is both.
-_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[<>=≥≤])", re.IGNORECASE)
+_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[{_SIGNS}])", re.IGNORECASE)
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"

@@ -124,6 +124,11 @@ def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sent
         (">500m2", over(500)),
         (">= 0.5 ha", ScenePart(Limit(5000))),
         ("≥ .5 ha", ScenePart(Limit(5000))),
+        ("=> 2 ha", ScenePart(Limit(20_000))),
+        ("> = 2 ha", ScenePart(Limit(20_000))),
+        ("⩾ 2 ha", ScenePart(Limit(20_000))),
+        ("=< 2 ha", ScenePart(most=Limit(20_000))),
+        ("≦ 2 ha", ScenePart(most=Limit(20_000))),
         ("< 30 m^2", ScenePart(most=Limit(30, inclusive=False))),
         ("<= 1 acre", ScenePart(most=Limit(ACRE_M2))),
         ("(> 500 m²)", over(500)),
@@ -163,7 +168,7 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
     ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
      "within 100 m of a river", "longer than 200 m",
      "over 2 ha/year", "of 2-3 ha per year", "with over 2 AC units",
-     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "> 2 ha or < 500 m²", "of 500+ m²"],
+     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "-> 2 ha", "> 2 ha or < 500 m²", "of 500+ m²"],
 )  # fmt: skip
 def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
     sentence = f"new fields {size}"
@@ -191,7 +196,7 @@ def test_limits_that_leave_nothing_are_told_b8() -> None:
     ("size", "area_m2", "told"),
     [
         ("1.000 m²", 1000, "“1.000 m²” is read as 1000 m²; if 1 m² is meant, write it so"),
-        ("1.250 sq ft", 1250 * SQUARE_FOOT_M2, "“1.250 sq ft” is read as 1250 sq ft; if 1.25 sq ft is meant, write it so"),
+        ("1.250 ft²", 1250 * SQUARE_FOOT_M2, "“1.250 ft²” is read as 1250 ft²; if 1.25 ft² is meant, write it so"),
         ("1.250 ha", 12_500, "“1.250 ha” is read as 1.25 ha; if 1250 ha is meant, write it so"),
         ("1,250 ha", 12_500_000, "“1,250 ha” is read as 1250 ha; if 1.25 ha is meant, write it so"),
     ],
