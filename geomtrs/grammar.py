@@ -39,8 +39,9 @@ _UNIT = "|".join(pattern for pattern, _ in _UNITS)
 _WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
     r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
-    r"(?:with|having)(?: an?)? (?:area|size|footprint)(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
-    r"of(?: (?:area|size))?|covering|measuring|sized)|(?:, |(?<=\())(?:area|size))?"
+    r"(?:with|having)(?: an?)? (?:area|size|footprint)s?(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
+    r"of(?: (?:area|size))?|covering|measuring|sized|"
+    r"ranging(?: in (?:area|size))?|in the range(?: of)?)|(?:, |(?<=\())(?:area|size))?"
 )
 _TAIL = r"(?: in (?:area|size)| each| large| big)?"
 _MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less) th[ae]n"
@@ -60,9 +61,16 @@ _COMPARED: tuple[tuple[str, str, str, bool], ...] = (
     (rf"under|below|{_LESS}", "<", "most", False),
 )
 _COMPARING, _SIGNS = "|".join(words for words, *_ in _COMPARED), "<>=≥≧⩾≤≦⩽"
+_LAST = rf"({_UNIT}){_WHOLE}{_TAIL}"
 _RANGES = (
-    rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}",
-    rf"{_LEAD},? ?(?:\bbetween )?({_DIGITS})(?: ?({_UNIT}))? ?[-–—] ?({_DIGITS}) ?({_UNIT}){_WHOLE}{_TAIL}",
+    rf"{_LEAD},? ?\b(?:between|from) ({_NUMBER})(?: ?({_UNIT}))? (?:and|(?:up )?to) ({_NUMBER}) ?{_LAST}",
+    rf"{_LEAD},? ?(?:\b(?:between|from) )?({_DIGITS})(?: ?({_UNIT}))?(?: ?[-–—] ?| (?:up )?to )({_DIGITS}) ?{_LAST}",
+)
+# "Grew from 1 to 2 ha": no size is between them.
+_TURNED = re.compile(
+    r"\b(?:gr[eo]w\w*|expand\w*|increas\w*|enlarg\w*|extend\w*|shr[aiu]nk\w*|reduc\w*|decreas\w*|declin\w*|chang\w*|"
+    r"turned|went)(?: in (?:area|size|extent))? from $",
+    re.IGNORECASE,
 )
 # What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
 _CUT = re.compile(
@@ -278,6 +286,8 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     for pattern in _RANGES:
         found = re.search(pattern, text, re.IGNORECASE)
         if found and part.least is part.most is None and _stands(found, text) and not _of_one(found, text):
+            if _TURNED.search(text[: found.start(1)]):
+                return text, part
             low, unit, high, last = found.groups()
             least, most = _area(low, unit or last), _area(high, last)
             if least <= most:

@@ -145,6 +145,11 @@ def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sent
         ("at least 2 acres", ScenePart(Limit(2 * ACRE_M2))),
         ("> 100 m² and < 500 m²", ScenePart(Limit(100, inclusive=False), Limit(500, inclusive=False))),
         ("of 100–500 m²", ScenePart(Limit(100), Limit(500))),
+        ("500 to 1000 m²", ScenePart(Limit(500), Limit(1000))),
+        ("from 500 to 1000 m²", ScenePart(Limit(500), Limit(1000))),
+        ("ranging in size from 500 m² up to 1 ha", ScenePart(Limit(500), Limit(10_000))),
+        ("in the range of 500 to 1000 m²", ScenePart(Limit(500), Limit(1000))),
+        ("with areas from half a hectare to two hectares", ScenePart(Limit(5000), Limit(20_000))),
     ],
 )
 def test_a_size_is_read_as_people_write_it_b8(size: str, part: ScenePart) -> None:
@@ -168,7 +173,8 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
     ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
      "within 100 m of a river", "longer than 200 m",
      "over 2 ha/year", "of 2-3 ha per year", "with over 2 AC units",
-     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "-> 2 ha", "> 2 ha or < 500 m²", "of 500+ m²"],
+     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "-> 2 ha", "> 2 ha or < 500 m²",
+     "of 500+ m²", "that grew from 1 to 2 ha", "that shrank in size from 500 m² up to 1 ha"],
 )  # fmt: skip
 def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
     sentence = f"new fields {size}"
