@@ -37,7 +37,8 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
     """The polygons of a vector file, or of a bbox ``"W,S,E,N"``, as one geometry.
 
     crs  that of a bbox (EPSG:4326 unless given), and of a file that has none of its own
-    Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N, or no degrees.
+    Raises GridError when it cannot be read, holds no polygon, has another CRS than is said, or the bbox is not W < E,
+    S < N, or no degrees.
     """
     numbers = bbox_of(str(spec))
     if numbers is None:
@@ -100,7 +101,18 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     own = parse_crs(told, str(path)) if told else crs
     if own is None:
         raise GridError(path, found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
+    if crs is not None and not own.proj.equals(crs.proj, ignore_axis_order=True):
+        raise GridError(
+            path,
+            found=f"a CRS of its own, {_name(own)}",
+            wanted=f"{_name(crs)}, as --aoi-crs says",
+            remedy="leave --aoi-crs out, or save the file with the CRS that its numbers are in",
+        )
     return Geometry(area, own)
+
+
+def _name(crs: CRS) -> str:
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)
 
 
 def _first_layer(path: str | Path) -> tuple[list[str], str | None, Iterable[bytes | None]]:
