@@ -166,7 +166,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
     clock, folder, on_event = Clock(), Path(spec.out), on_event or listener()
     # Left to itself GDAL caches 5 % of the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
-        refuse_missing(spec.files)  # before the model is loaded, which takes seconds
+        refuse_missing(spec.files, spec.aoi)  # before the model is loaded, which takes seconds
         with clock.part("load model"):
             asked = ask_model(spec)
         with clock.part("open images"):

@@ -151,7 +151,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
 
 
 def area_of(spec: JobSpec) -> Geometry | None:
-    """The area of interest of a spec; None where it has none. Raises GridError where it does not read."""
+    """The area of interest of a spec; None where it has none. Raises OptionError where it does not read."""
     if spec.aoi is None:
         return None
     return read_aoi(spec.aoi, parse_crs(spec.aoi_crs, "--aoi-crs") if spec.aoi_crs else None)

@@ -37,6 +37,10 @@ class GridError(TilingError, ValueError):
     """Rasters or areas that do not fit together."""
 
 
+class OptionError(GridError):
+    """An area or a CRS that was asked for and cannot be had: another command line would cure it."""
+
+
 class StoreError(TilingError, RuntimeError):
     """A store of another plan, or one that cannot be written."""
 

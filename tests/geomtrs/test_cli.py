@@ -290,6 +290,22 @@ def test_numbers_that_are_no_box_are_not_taken_for_a_file(pair: tuple[str, str],
     refused(ask(pair, tmp_path / "out", "--aoi", "1,2,3"), 2, "3 numbers")
 
 
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--aoi", "1,2,3,4"), "ground inside the dates"),
+        (("--aoi", "15.0001,46.0500,15.00010001,46.05000001"), "at least one pixel"),
+        (("--aoi", "nowhere.gpkg"), "no such file"),
+        (("--aoi", "pyproject.toml"), "does not open"),
+        (("--aoi", "1,2,3,4", "--aoi-crs", "EPSG:99999"), "--aoi-crs"),
+    ],
+)
+def test_an_area_that_cannot_be_is_asked_wrongly_c12(
+    pair: tuple[str, str], tmp_path: Path, options: tuple[str, ...], word: str
+) -> None:
+    refused(ask(pair, tmp_path / "out", *options), 2, word)
+
+
 def test_a_path_that_is_none_is_refused_before_anything_is_said(tmp_path: Path) -> None:
     done = ask((str(tmp_path / "a.tif"), str(tmp_path / "b.tif")), tmp_path / "out")
     refused(done, 1, "no such file")
