@@ -61,5 +61,9 @@ class OutputError(TilingError, OSError):
         return TilingError.__str__(self)
 
 
+class ExistsError(OutputError):
+    """A target that is there and may not be replaced unasked: another command line would cure it."""
+
+
 class DiskFullError(OutputError):
     """A disk without room for what has to be kept: whatever comes next would meet the same."""

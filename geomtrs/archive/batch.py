@@ -183,7 +183,7 @@ def _ask_all(
                 with suppress(OutputError):  # no room for this either: found running, it is begun again
                     ledger.set(scene.id, "pending")
                 raise
-            facts = {"reason": str(error).replace("--overwrite", "--fresh")}  # as a batch calls it
+            facts = {"reason": str(error)}
         except Exception as error:  # whatever is wrong with one scene, the others are asked
             log.debug("%s", scene.id, exc_info=True)
             facts = {"reason": " ".join(f"{type(error).__name__}: {error}".split())}
@@ -213,7 +213,7 @@ def _ended(
             while True:
                 for scene, start in islice(waiting, threads - len(under_way)):
                     ledger.set(scene.id, "running")
-                    begun = replace(start, client=client)
+                    begun = replace(start, client=client, replacing="--fresh")
                     under_way[pool.submit(run_job, asked.of(scene), begun, partial(_heard, stop, on_event))] = scene
                 if not under_way:
                     return

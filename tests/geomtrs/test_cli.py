@@ -143,6 +143,13 @@ def test_rerun_repeats_the_mask_bit_by_bit_d8(pair: tuple[str, str], tmp_path: P
     assert (tmp_path / "again" / "mask.tif").read_bytes() == (tmp_path / "out" / "mask.tif").read_bytes()
 
 
+def test_rerun_over_outputs_names_no_option_that_it_lacks(pair: tuple[str, str], tmp_path: Path) -> None:
+    assert ask(pair, tmp_path / "out").returncode == 0
+    done = geomtrs("rerun", str(tmp_path / "out" / "run.json"), "-o", str(tmp_path / "out"))
+    refused(done, 2, "remedy: choose another --out")
+    assert "--overwrite" not in done.stderr
+
+
 def test_models_are_listed_and_shown() -> None:
     assert "differencing" in geomtrs("model", "list").stdout
     assert "licence" in geomtrs("model", "show", "nano").stdout
