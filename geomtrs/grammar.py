@@ -93,9 +93,9 @@ _EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[{_SIGNS}])", re.IG
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
-_PICTURE = r"(?P<tb>upper|lower|top|bottom)?[- ]?(?P<lr>left|right)?"
-_MIDDLE = r"(?P<mid>cent(?:re|er)|middle)"
-_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge))?"
+_PICTURE = r"(?P<tb>upper|lower|top|bottom)?[- ]?(?P<lr>left|right)?(?:[- ]hand(?= side\b))?"
+_MIDDLE = r"(?P<mid>cent(?:re|er)|middle|central(?= (?:third|quarter|part|section|portion|area|region)\b))"
+_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge|area|region))?"
 _SCENE = r"(?: of (?:the )?(?:whole )?(?:image|images|scene|picture|map|area|photo|site|frame))?"
 _PLACE = re.compile(
     r",? ?\b(?:(?:located|situated|lying) )?(?:in|on|at|within|across) the "
@@ -125,6 +125,8 @@ _DENIED = re.compile(
     r"(?:\b(?:not|but|except|excluding|without|outside|nowhere|apart from|other than)|n't)"
     r"(?: (?:for|only|all|any|anything|the|those|ones|that|which|are|were|be|have|cover|located|situated|lying))*,?$"
 )
+# "In the north or | in the south": of two places the last is not the one.
+_OR_HERE = re.compile(r"\b(?:in|on|at) the [\w -]+,? (?:and|or)$")
 # Where the head of a sentence ends: "the largest new building | near the river".
 _HEAD_ENDS = re.compile(
     r"\b(?:that|which|who|in|on|at|near|by|along|beside|between|from|to|into|with|without|of|over|under|built|and|where|"
@@ -258,9 +260,11 @@ def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     if part.place is not None or len(places) != 1:  # "from the north to the south": each is of something
         return text, part
     ((match, place),) = places
-    if _DENIED.search(text[: match.start()].lower()):
+    before = text[: match.start()].lower()
+    if _DENIED.search(before) or _OR_HERE.search(before):
         return text, part
-    return f"{text[: match.start()]} {text[match.end() :]}", replace(part, place=place)
+    kept = re.sub(r"(?:,| and| &)+$", "", text[: match.start()])  # what bound it
+    return f"{kept} {text[match.end() :]}", replace(part, place=place)
 
 
 def _place_of(match: re.Match[str]) -> Place | None:
