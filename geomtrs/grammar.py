@@ -33,8 +33,9 @@ _SMALLEST = ("smallest", "tiniest", "least extensive")
 # either: nobody means thousandths of a m² or of a square foot, so there it parts thousands; "1.250 ha" stays decimal.
 _GROUPED = r"[1-9]\d{0,2}(?:[ ,']\d{3})+(?:\.\d+)?"
 _CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d+))"
-_DIGITS = rf"(?:{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
-_NUMBER = rf"(?:{_DIGITS}|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
+_FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
+_DIGITS = rf"(?:(?:\d+ ?)?[½¼¾]|{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
+_NUMBER = rf"(?:{_DIGITS}|half(?: an?)?|a quarter(?: of an?)?|an?|{'|'.join(_WORDS[1:])})"
 _UNIT = "|".join(pattern for pattern, _ in _UNITS)
 _WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
@@ -44,7 +45,7 @@ _LEAD = (
     r"ranging(?: in (?:area|size))?|in the range(?: of)?)|(?:, |(?<=\())(?:area|size))?"
 )
 _TAIL = r"(?: in (?:area|size)| each| large| big)?"
-_MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less) th[ae]n"
+_MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less|fewer) th[ae]n"
 _LEAST = (
     rf"{_MORE} or equal to|equal to or {_MORE}|at least|(?:no|not) {_LESS}|"
     r"(?:with )?(?:a )?min(?:imum|\.)?(?: (?:area|size))?(?: of)?"
@@ -75,7 +76,7 @@ _TURNED = re.compile(
 # What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
 _CUT = re.compile(
     rf"(?:[\w.,'/^+-]|[{_SIGNS}] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(_WORDS[1:])}|"
-    rf"and|{_COMPARING})[ -])$",
+    rf"an?|and|{_COMPARING})[ -])$",
     re.IGNORECASE,
 )
 # "Over 500 m² and trees": the size is of one thing only.
@@ -393,11 +394,14 @@ def _unit_m2(unit: str) -> float:
 
 def _value(number: str) -> float:
     text = re.sub("[ ']", "", number.lower())
+    if text[-1] in _FRACTIONS:
+        return float(text[:-1] or 0) + _FRACTIONS[text[-1]]
     if text[-1].isdigit():
         decimal = re.fullmatch(_CONTINENTAL, text)
         return float(text.replace(".", "").replace(",", ".") if decimal else text.replace(",", ""))
-    said = {"half": 0.5, "halfa": 0.5, "halfan": 0.5, "aquarterofa": 0.25, "aquarterofan": 0.25, "a": 1.0, "an": 1.0}
-    return said[text] if text in said else float(_WORDS.index(text))
+    if text in ("a", "an") or text in _WORDS:
+        return 1.0 if text in ("a", "an") else float(_WORDS.index(text))
+    return 0.5 if text.startswith("half") else 0.25  # "half a", "a quarter of an"
 
 
 def _count(text: str) -> int:

@@ -131,6 +131,10 @@ def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sent
         (">500m2", over(500)),
         (">= 0.5 ha", ScenePart(Limit(5000))),
         ("≥ .5 ha", ScenePart(Limit(5000))),
+        ("of 1½ ha or more", ScenePart(Limit(15_000))),
+        ("over ½ ha", over(5000)),
+        ("larger than half hectare", over(5000)),
+        ("up to a quarter hectare", ScenePart(most=Limit(2500))),
         ("=> 2 ha", ScenePart(Limit(20_000))),
         ("> = 2 ha", ScenePart(Limit(20_000))),
         ("⩾ 2 ha", ScenePart(Limit(20_000))),
@@ -177,10 +181,11 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
 
 @pytest.mark.parametrize(
     "size",
-    ["of 1/2 ha or more", "of twenty five ha or more", "over twenty-five ha", "over 2-3 ha", "between 2 and 1 ha",
-     "within 100 m of a river", "longer than 200 m",
+    ["of 1/2 ha or more", "of twenty five ha or more", "of two and a half ha or more", "over twenty-five ha",
+     "over 2-3 ha", "between 2 and 1 ha", "within 100 m of a river", "longer than 200 m",
      "over 2 ha/year", "of 2-3 ha per year", "with over 2 AC units",
-     "over 2 million m²", "over 1e4 m2", "over 500", "> 500 m", "not > 500 m²", "-> 2 ha", "> 2 ha or < 500 m²",
+     "over 2 million m²", "over 1e4 m2", "over 500", "fewer than ten", "> 500 m", "not > 500 m²", "-> 2 ha",
+     "> 2 ha or < 500 m²",
      "of 500+ m²", "that grew from 1 to 2 ha", "that shrank in size from 500 m² up to 1 ha"],
 )  # fmt: skip
 def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
