@@ -25,6 +25,7 @@ _WORDS = (
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
 _ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
+_SKIPS = {**{word: n for n, word in enumerate(_ORDINALS[1:])}, "2nd": 1, "3rd": 2, "4th": 3, "5th": 4}
 _LARGEST = ("largest", "biggest", "greatest", "most extensive")
 _SMALLEST = ("smallest", "tiniest", "least extensive")
 
@@ -113,7 +114,8 @@ _OPENER = (
 _COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
 _SUPERLATIVE = "|".join((*_LARGEST, *_SMALLEST))
 _RANK = re.compile(
-    rf"^(?P<open>{_OPENER})(?:the )?(?:top )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
+    rf"^(?P<open>{_OPENER})(?:(?:only|just) )?(?:the )?(?:top )?"
+    rf"(?:(?P<ordinal>{'|'.join(_SKIPS)})[- ]|(?P<before>{_COUNT}) )?"
     rf"(?P<rank>{_SUPERLATIVE})(?: (?P<after>{_COUNT}))?(?: (?P<of>of)(?: all)?(?: the)?)? (?P<rest>.+)$"
 )
 _TRAILING_RANK = re.compile(
@@ -121,6 +123,22 @@ _TRAILING_RANK = re.compile(
 )
 _SURELY = re.compile(rf"^(?P<open>{_OPENER})(?:the |any |only )?(?P<count>{_COUNT}) (?P<rest>.+)$")
 _SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of", "halves", "thirds", "quarters"}
+# Ranks and places that are left in a sentence: no model measures a scene, nor knows where north is.
+_OF_RANK = re.compile(
+    rf"\b(?:{_SUPERLATIVE}|(?:long|wid|broad|tall|high|near|clos|farth|furth|new|old)est|most recent|top {_COUNT}|"
+    r"(?:larger|bigger|smaller)(?! th[ae]n))\b",
+    re.IGNORECASE,
+)
+_OF_PLACE = re.compile(
+    r"\b(?:(?:north|south)[- ]?(?:east|west)?|east|west)(?:ern(?:most)?|wards?)?\b|\b(?-i:[NS][EW])\b|"
+    r"\b(?:to|on|at|in) the (?:left|right|top|bottom|upper|lower)\b",
+    re.IGNORECASE,
+)
+_UNREAD = (
+    (_LEFT, "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"),
+    (_OF_RANK, "ranks are read by area and with how many, as “the largest new lake” or “the two smallest new lakes”"),
+    (_OF_PLACE, "of places only parts of the scene are read, as “in the north” or “in the upper left corner”"),
+)
 # What turns the words behind it round: "not in the north", "except those over 500 m²".
 _DENIED = re.compile(
     r"(?:\b(?:not|but|except|excluding|without|outside|nowhere|apart from|other than)|n't)"
@@ -220,11 +238,10 @@ def read(sentence: str) -> tuple[str, ScenePart]:
 def doubts(sentence: str) -> tuple[str, ...]:
     """What `read` left of a measure in a sentence, or read in one of two ways, or as nothing; a line each."""
     text, part = read(sentence)
-    left = _LEFT.search(text)
     told = []
-    if left:
-        known = "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"
-        told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
+    for pattern, known in _UNREAD:
+        if left := pattern.search(text):
+            told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
     if part.least and part.most and part.least.area_m2 > part.most.area_m2:
         told.append(f"“{sentence}” is answered with nothing: no area is both ({part})")
     for found in _POINTED.finditer(sentence):
@@ -355,7 +372,7 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         if not head or (plural and not named and not match["of"]) or head.lower() in _SHARES_OF_SOMETHING:
             return text, part
         count = _count(named) if named else 1
-        skip = _ORDINALS.index(match["ordinal"]) - 1 if match["ordinal"] else 0
+        skip = _SKIPS[match["ordinal"]] if match["ordinal"] else 0
         opener = text[: match.end("open")]
         return f"{opener}the {rest}", replace(part, largest=match["rank"] in _LARGEST, count=count, skip=skip)
     match = _SURELY.match(text.lower())

@@ -29,6 +29,8 @@ def over(area_m2: float) -> ScenePart:
         ("the two smallest ponds that appeared", "the ponds that appeared", ScenePart(largest=False, count=2)),
         ("show me the 3 largest new roofs", "show me the new roofs", ScenePart(largest=True, count=3)),
         ("top 5 largest new roofs", "the new roofs", ScenePart(largest=True, count=5)),
+        ("only the largest new building", "the new building", LARGEST),
+        ("the 3rd largest new building", "the new building", ScenePart(largest=True, count=1, skip=2)),
         ("the second largest new building", "the new building", ScenePart(largest=True, count=1, skip=1)),
         ("the two new houses", "the new houses", ScenePart(count=2)),
         ("the new buildings over 500 m²", "the new buildings", over(500)),
@@ -193,6 +195,33 @@ def test_a_size_that_is_not_sure_is_left_whole_and_told_b9(size: str) -> None:
     assert read(sentence) == (sentence, ScenePart())
     (line,) = doubts(sentence)
     assert "is left in the sentence" in line
+
+
+@pytest.mark.parametrize(
+    ("sentence", "left", "read_as"),
+    [
+        ("the largest changes", "largest", "ranks are read by area and with how many"),  # which of them?
+        ("all but the largest new building", "largest", "ranks"),
+        ("the top three new lakes", "top three", "ranks"),
+        ("the longest new road", "longest", "ranks"),
+        ("the larger of the two new lakes", "larger", "ranks"),
+        ("new buildings north of the river", "north", "of places only parts of the scene are read"),
+        ("new buildings to the left of the road", "to the left", "of places"),
+        ("new buildings in the north or in the south", "north", "of places"),
+        ("new buildings in the NE corner", "NE", "of places"),
+    ],
+)
+def test_a_rank_or_a_place_that_is_left_to_the_model_is_told_b9(sentence: str, left: str, read_as: str) -> None:
+    assert read(sentence) == (sentence, ScenePart())
+    (line,) = doubts(sentence)
+    assert line.startswith(f"“{left}” is left in the sentence: {read_as}")
+
+
+@pytest.mark.parametrize(
+    "sentence", ["new buildings ne of", "the cars that left", "trees left standing that were felled"]
+)
+def test_words_that_only_look_like_places_are_not_told_b9(sentence: str) -> None:
+    assert doubts(sentence) == ()
 
 
 def test_units_of_air_conditioning_are_no_acres_b9() -> None:
