@@ -141,7 +141,10 @@ def batch(
     scenes = asked.scenes()
     model = ask_model(asked.spec)
     model_hash = model.model.weights_hash
-    for line in (*asked_lines(asked.spec.queries), *(f"note    {n}" for n in sentence_notes(asked.spec, model.card))):
+    for line in (
+        *asked_lines(asked.spec.queries),
+        *(f"note    {n}" for n in sentence_notes(asked.spec.queries, model.card)),
+    ):
         on_event(Stage("asked", line))
     with only_batch(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
         wanted = [scene for scene in scenes if scene.status == "pending"][:limit]

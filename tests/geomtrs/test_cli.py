@@ -313,6 +313,17 @@ def test_an_area_that_cannot_be_is_asked_wrongly_c12(
     refused(ask(pair, tmp_path / "out", *options), 2, word)
 
 
+def test_what_goes_unheeded_is_told_before_any_image_is_looked_at() -> None:
+    done = geomtrs("model", "read", "new buildings not near the stadium", "neue Häuser aus Holz")
+    said = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in said if line[0] != " "] == [
+        "new buildings not near the stadium", "neue Häuser aus Holz"
+    ]  # fmt: skip
+    assert "“not” may go unheeded" in said[1]
+    assert "“near” may go unheeded" in said[2]
+    assert "does not look English" in said[-1]
+
+
 def test_a_path_that_is_none_is_refused_before_anything_is_said(tmp_path: Path) -> None:
     done = ask((str(tmp_path / "a.tif"), str(tmp_path / "b.tif")), tmp_path / "out")
     refused(done, 1, "no such file")
