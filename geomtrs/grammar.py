@@ -53,6 +53,7 @@ _LEAST = (
 )
 _MOST = (
     rf"{_LESS} or equal to|equal to or {_LESS}|at most|up to|(?:no|not) {_MORE}|"
+    r"(?:not|do(?:es)? not|do(?:es)?n't) exceed(?:ing)?|"
     r"(?:with )?(?:a )?max(?:imum|\.)?(?: (?:area|size))?(?: of)?"
 )
 # Phrase, sign → (which limit, whether the limit itself is kept).
@@ -86,18 +87,19 @@ _ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which
 _COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
 _LEFT = re.compile(
     rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[{_SIGNS}]+ ?){_COUNTED}|"
-    rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
+    rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])|"
+    r"\b(?!rather|other|later|earlier)[a-z]+er th[ae]n\b|\d+ ?(?:%|per ?cent\b)",
     re.IGNORECASE,
 )
 _POINTED = re.compile(rf"(?<![\d.,])([1-9]\d{{0,2}}[.,]\d{{3}}) ?({_UNIT})(?![\w²])", re.IGNORECASE)
 # "Over 2 ha or under 500 m²": nothing is both.
-_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[{_SIGNS}])", re.IGNORECASE)
+_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING}) {_NUMBER}\b|[{_SIGNS}])", re.IGNORECASE)
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
 _PICTURE = r"(?P<tb>upper|lower|top|bottom)?[- ]?(?P<lr>left|right)?(?:[- ]hand(?= side\b))?"
 _MIDDLE = r"(?P<mid>cent(?:re|er)|middle|central(?= (?:third|quarter|part|section|portion|area|region)\b))"
-_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge|area|region))?"
+_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge|area|region|quadrant))?"
 _SCENE = r"(?: of (?:the )?(?:whole )?(?:image|images|scene|picture|map|area|photo|site|frame))?"
 _PLACE = re.compile(
     r",? ?\b(?:(?:located|situated|lying) )?(?:in|on|at|within|across) the "
@@ -108,7 +110,8 @@ _PLACE = re.compile(
 _SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
 
 _OPENER = (
-    r"(?:(?:please )?(?:show|find|mark|map|highlight|segment|outline|detect|give|where (?:is|are)|which (?:is|are)|"
+    r"(?:(?:please )?(?:show|find|list|identify|locate|extract|select|mark|map|highlight|segment|outline|detect|give|"
+    r"where (?:is|are)|which (?:is|are)|"
     r"i am looking for)(?: me)? )?"
 )
 _COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
@@ -122,11 +125,13 @@ _TRAILING_RANK = re.compile(
     rf",? (?:that|which) (?:is|are|was|were) (?:the )?(?:(?P<before>{_COUNT}) )?(?P<rank>{_SUPERLATIVE})$"
 )
 _SURELY = re.compile(rf"^(?P<open>{_OPENER})(?:the |any |only )?(?P<count>{_COUNT}) (?P<rest>.+)$")
+# "Two or three new ponds", "two new ponds and the three new roads".
+_MORE_COUNTS = re.compile(rf"^(?:or|and|to|-) |\band (?:the )?{_COUNT} ")
 _SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of", "halves", "thirds", "quarters"}
 # Ranks and places that are left in a sentence: no model measures a scene, nor knows where north is.
 _OF_RANK = re.compile(
     rf"\b(?:{_SUPERLATIVE}|(?:long|wid|broad|tall|high|near|clos|farth|furth|new|old)est|most recent|top {_COUNT}|"
-    r"(?:larger|bigger|smaller)(?! th[ae]n))\b",
+    r"(?:larger|bigger|smaller)(?! (?:th[ae]n|or equal)))\b",
     re.IGNORECASE,
 )
 _OF_PLACE = re.compile(
@@ -143,6 +148,10 @@ _UNREAD = (
 _DENIED = re.compile(
     r"(?:\b(?:not|but|except|excluding|without|outside|nowhere|apart from|other than)|n't)"
     r"(?: (?:for|only|all|any|anything|the|those|ones|that|which|are|were|be|have|cover|located|situated|lying))*,?$"
+)
+# "Everything but buildings | over 500 m²": the size is of what is not wanted.
+_OF_DENIED = re.compile(
+    r"\b(?:except(?: for)?|excluding|other than|apart from|without|but(?! not (?:before|now|there)\b)) \w[^,]*$"
 )
 # "In the north or | in the south": of two places the last is not the one.
 _OR_HERE = re.compile(r"\b(?:in|on|at) the [\w -]+,? (?:and|or)$")
@@ -224,9 +233,11 @@ def read(sentence: str) -> tuple[str, ScenePart]:
     """What the model is asked, and what is kept of its polygons; nothing understood leaves the sentence as it is."""
     text = _spaced(sentence)
     part = ScenePart()
+    several = len(_places(text)) > 1
     text, part = _read_place(text, part)
     text, part = _read_sizes(text, part)
-    text, part = _read_place(text, part)  # "over 500 m² in the north": now it ends the sentence
+    if not several:
+        text, part = _read_place(text, part)  # "over 500 m² in the north": now it ends the sentence
     text, part = _read_rank(text, part)
     text = _spaced(re.sub(r"[(\[]\s*[)\]]", "", text))  # "(> 500 m²)" leaves its brackets
     text = re.sub(r" (?=[.,;:?!)]+(?: |$))", "", text).strip(" ,;:")
@@ -274,7 +285,7 @@ def write(head: str, part: ScenePart) -> str:
 
 
 def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
-    places = [(match, place) for match in _PLACE.finditer(text.lower()) if (place := _place_of(match)) is not None]
+    places = _places(text)
     if part.place is not None or len(places) != 1:  # "from the north to the south": each is of something
         return text, part
     ((match, place),) = places
@@ -283,6 +294,10 @@ def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         return text, part
     kept = re.sub(r"(?:,| and| &)+$", "", text[: match.start()])  # what bound it
     return f"{kept} {text[match.end() :]}", replace(part, place=place)
+
+
+def _places(text: str) -> list[tuple[re.Match[str], Place]]:
+    return [(match, place) for match in _PLACE.finditer(text.lower()) if (place := _place_of(match)) is not None]
 
 
 def _place_of(match: re.Match[str]) -> Place | None:
@@ -303,8 +318,9 @@ def _place_of(match: re.Match[str]) -> Place | None:
 
 
 def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
+    whole = text, part
     if _EITHER.search(text):
-        return text, part
+        return whole
     for pattern in _RANGES:
         found = re.search(pattern, text, re.IGNORECASE)
         if found and part.least is part.most is None and _stands(found, text) and not _of_one(found, text):
@@ -316,21 +332,25 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
                 part = replace(part, least=Limit(least), most=Limit(most))
                 text = f"{text[: found.start()]} {text[found.end() :]}"
     for words, signs, which, inclusive in _COMPARED:
-        found = re.search(
-            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}", text, re.IGNORECASE
+        pattern = re.compile(
+            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}", re.IGNORECASE
         )
+        found = pattern.search(text)
+        if found and pattern.search(text, found.end()):  # "over 1 ha in … and over 2 ha in …": each is of something
+            return whole
         if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
             limit = Limit(_area(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
     found = re.search(
-        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT}){_WHOLE} (?:or|and) (more|larger|bigger|less|smaller)\b",
+        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT}){_WHOLE} (?:or|and) "
+        r"(more|larger|bigger|greater|above|up|upwards?|less|smaller|below)\b(?! (?:the|an?|\d))",
         text,
         re.IGNORECASE,
     )
     if found and _stands(found, text) and not _of_one(found, text):
         limit = Limit(_area(found[1], found[2]))
-        less = found[3].lower() in ("less", "smaller")
+        less = found[3].lower() in ("less", "smaller", "below")
         part = replace(part, most=limit) if less else replace(part, least=limit)
         text = _without(text, found)
     return text, part
@@ -342,7 +362,8 @@ def _stands(found: re.Match[str], text: str) -> bool:
 
 
 def _denied(found: re.Match[str], text: str) -> bool:
-    return bool(_DENIED.search(text[: found.start()].lower()))
+    before = text[: found.start()].lower()
+    return bool(_DENIED.search(before) or _OF_DENIED.search(before))
 
 
 def _of_one(found: re.Match[str], text: str) -> bool:
@@ -376,7 +397,7 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         opener = text[: match.end("open")]
         return f"{opener}the {rest}", replace(part, largest=match["rank"] in _LARGEST, count=count, skip=skip)
     match = _SURELY.match(text.lower())
-    if match and _count(match["count"]) > 1:
+    if match and _count(match["count"]) > 1 and not _MORE_COUNTS.search(match["rest"]):
         rest = text[match.start("rest") :]
         head, plural = _head(rest)
         if head and plural and head.lower() not in _SHARES_OF_SOMETHING:

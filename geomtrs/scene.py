@@ -254,13 +254,17 @@ def _language_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ...
 # Not those that tell of coming and going: "not there before", "do not exist any more".
 _DENIALS = re.compile(
     r"\b(unchanged|remained|stayed|except|excluding|other than|without|but no|neither|never"
+    r"|(?:all|any\w*|every\w*) (?:\w+ ){0,3}but(?! (?:not|gone|now)\b)"
     r"|(?:not|(?:do|did|is|are|was|were|has|have)n't)"
     r"(?! (?:(?:yet|previously|been) )*(?:there|present|exist|visible|seen|built|before|now)"
     r"|.* any ?(?:more|longer)\b))\b",
     re.IGNORECASE,
 )
 # "Between the two dates", "between 2016 and 2020" are times.
-_TIMES = r"(?:the |these )?(?:two |both )?(?:dates|images|pictures|photos|years|first|\d{4})\b"
+_TIMES = (
+    r"(?:the |these )?(?:two |both |early |late |mid[- ]?)?(?:dates|images|pictures|photos|years|first|\d{4}|january|"
+    r"february|march|april|may|june|july|august|september|october|november|december|spring|summer|autumn|fall|winter)\b"
+)
 _NEIGHBOURS = re.compile(
     rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
 )

@@ -27,6 +27,11 @@ def over(area_m2: float) -> ScenePart:
         ("the largest of the new buildings", "the new buildings", LARGEST),
         ("the new building that is the largest", "the new building", LARGEST),
         ("the two smallest ponds that appeared", "the ponds that appeared", ScenePart(largest=False, count=2)),
+        (
+            "list the five largest areas of deforestation",
+            "list the areas of deforestation",
+            ScenePart(None, None, None, True, 5),
+        ),
         ("show me the 3 largest new roofs", "show me the new roofs", ScenePart(largest=True, count=3)),
         ("top 5 largest new roofs", "the new roofs", ScenePart(largest=True, count=5)),
         ("only the largest new building", "the new building", LARGEST),
@@ -51,6 +56,7 @@ def over(area_m2: float) -> ScenePart:
         ("new roads in the centre of the scene", "new roads", ScenePart(place=Place())),
         ("new roads in the central part of the image", "new roads", ScenePart(place=Place())),
         ("new roads in the northern region", "new roads", ScenePart(place=Place("north"))),
+        ("new roads in the south-east quadrant", "new roads", ScenePart(place=Place("south", "east"))),
         ("new roads on the right-hand side", "new roads", ScenePart(place=Place(None, "right"))),
         ("new roads over 500 m² and in the north", "new roads", ScenePart(Limit(500, False), place=Place("north"))),
         ("what changed in the eastern third", "what changed", ScenePart(place=Place(None, "east", 1 / 3))),
@@ -105,6 +111,9 @@ def test_a_sentence_that_merely_contains_such_a_word_is_not_cut_b9(sentence: str
         "new buildings not over 500 m²",
         "new buildings except those of more than 500 m²",
         "new buildings that do not cover between 100 and 500 m²",
+        "everything but buildings over 500 m²",
+        "new roads but no buildings over 500 m²",
+        "changes excluding fields of 2 ha or more",
     ],
 )
 def test_words_about_the_scene_that_are_denied_are_not_taken_for_their_opposite_b9(sentence: str) -> None:
@@ -120,6 +129,9 @@ def test_words_about_the_scene_that_are_denied_are_not_taken_for_their_opposite_
         "new buildings over 200 m² and trees that disappeared",
         "new ponds of 2 ha or more and new roads",
         "two thirds of the forest that was cleared",
+        "two or three new ponds",
+        "the two new ponds and the three new roads",
+        "new fields in the upper half over 1 ha and in the lower half over 2 ha",
     ],
 )
 def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sentence: str) -> None:
@@ -134,6 +146,11 @@ def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sent
         (">= 0.5 ha", ScenePart(Limit(5000))),
         ("≥ .5 ha", ScenePart(Limit(5000))),
         ("of 1½ ha or more", ScenePart(Limit(15_000))),
+        ("with a footprint of 500 m² or above", ScenePart(Limit(500))),
+        ("500 m² and up", ScenePart(Limit(500))),
+        ("500 m² or below", ScenePart(most=Limit(500))),
+        ("not exceeding 500 m²", ScenePart(most=Limit(500))),
+        ("that don't exceed 500 m²", ScenePart(most=Limit(500))),
         ("over ½ ha", over(5000)),
         ("larger than half hectare", over(5000)),
         ("up to a quarter hectare", ScenePart(most=Limit(2500))),
@@ -186,7 +203,8 @@ def test_a_comma_parts_thousands_before_three_digits_and_is_decimal_else_b8(numb
     ["of 1/2 ha or more", "of twenty five ha or more", "of two and a half ha or more", "over twenty-five ha",
      "over 2-3 ha", "between 2 and 1 ha", "within 100 m of a river", "longer than 200 m",
      "over 2 ha/year", "of 2-3 ha per year", "with over 2 AC units",
-     "over 2 million m²", "over 1e4 m2", "over 500", "fewer than ten", "> 500 m", "not > 500 m²", "-> 2 ha",
+     "over 2 million m²", "over 1e4 m2", "over 500", "fewer than ten", "steeper than 30 degrees",
+     "larger than before", "that grew by 20 %", "of 1 ha and above the river", "> 500 m", "not > 500 m²", "-> 2 ha",
      "> 2 ha or < 500 m²",
      "of 500+ m²", "that grew from 1 to 2 ha", "that shrank in size from 500 m² up to 1 ha"],
 )  # fmt: skip
