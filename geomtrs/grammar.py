@@ -105,7 +105,7 @@ _PLACE = re.compile(
     r",? ?\b(?:(?:located|situated|lying) )?(?:in|on|at|within|across) the "
     rf"(?:{_MIDDLE}|{_POINT}|{_PICTURE}){_PART}{_SCENE}"
     r"(?=$|[,.;:?!)]| (?:that|which|and (?:over|under|at|larger|smaller)|over|under|above|below|larger|bigger|smaller|"
-    r"with an area|of (?:more|less|at)|at (?:least|most)|between \d)\b)"
+    r"with an area|of (?:more|less|at)|at (?:least|most)|between \d|near|next to|close to|beside|along)\b)"
 )
 _SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
 

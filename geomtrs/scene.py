@@ -266,7 +266,9 @@ _TIMES = (
     r"february|march|april|may|june|july|august|september|october|november|december|spring|summer|autumn|fall|winter)\b"
 )
 _NEIGHBOURS = re.compile(
-    rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
+    rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by|"
+    r"(?:away|far) from|opposite|inside|outside|within (?:the|an?))\b",
+    re.IGNORECASE,
 )
 
 

@@ -58,6 +58,7 @@ def test_a_neighbour_is_read_out_of_a_sentence(sentence: str, head: str, other: 
         "new buildings that do not stand along the road",
         "new houses, but nowhere near water",
         "everything new except houses near the road",
+        "new buildings near a road and near water",
     ],
 )
 def test_what_is_not_surely_about_a_neighbour_is_asked_whole(sentence: str) -> None:
@@ -112,6 +113,8 @@ def test_a_neighbour_of_one_sentence_leaves_the_others_as_they_were_b6(nano: Nan
     [
         ({"query": f"{HEAD} along the new road"}, f"“{HEAD}” is kept within a few pixels of new roads"),
         ({"query": f"{HEAD} near the stadium"}, "“near” may go unheeded"),
+        ({"query": f"{HEAD} away from the road"}, "“away from” may go unheeded"),
+        ({"query": f"{HEAD} near a road and near water"}, "“near” may go unheeded"),
         ({"query": f"{HEAD} along the road", "scope": "tile"}, "“along” may go unheeded"),
         ({"query": f"{HEAD} along the road", "model": "differencing"}, "“along” is judged within a tile"),
     ],

@@ -56,6 +56,7 @@ def over(area_m2: float) -> ScenePart:
         ("new roads in the centre of the scene", "new roads", ScenePart(place=Place())),
         ("new roads in the central part of the image", "new roads", ScenePart(place=Place())),
         ("new roads in the northern region", "new roads", ScenePart(place=Place("north"))),
+        ("new roads in the north near the river", "new roads near the river", ScenePart(place=Place("north"))),
         ("new roads in the south-east quadrant", "new roads", ScenePart(place=Place("south", "east"))),
         ("new roads on the right-hand side", "new roads", ScenePart(place=Place(None, "right"))),
         ("new roads over 500 m² and in the north", "new roads", ScenePart(Limit(500, False), place=Place("north"))),
