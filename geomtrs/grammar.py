@@ -332,11 +332,11 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
                 part = replace(part, least=Limit(least), most=Limit(most))
                 text = f"{text[: found.start()]} {text[found.end() :]}"
     for words, signs, which, inclusive in _COMPARED:
-        pattern = re.compile(
+        one = re.compile(
             rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}", re.IGNORECASE
         )
-        found = pattern.search(text)
-        if found and pattern.search(text, found.end()):  # "over 1 ha in … and over 2 ha in …": each is of something
+        found = one.search(text)
+        if found and one.search(text, found.end()):  # "over 1 ha in … and over 2 ha in …": each is of something
             return whole
         if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
             limit = Limit(_area(found[1], found[2]), inclusive)
