@@ -10,34 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-ACRE_M2, SQUARE_FOOT_M2 = 4046.8564224, 0.09290304  # international acre and foot
-_HECTARE_M2 = 1e4
+from geomtrs.areas import DIGITS, NUMBER, UNIT, WORDS, area_m2, told_otherwise
 
-_UNITS: tuple[tuple[str, float], ...] = (
-    (r"km\^?[²2]|sq\.? ?km|(?:square|sq\.?) (?:km|kilomet(?:re|er)s?)", 1e6),
-    (r"m\^?[²2]|sq\.? ?m\.?|(?:square|sq\.?) met(?:re|er)s?|met(?:re|er)s squared", 1.0),
-    (r"ha|hectares?", _HECTARE_M2),
-    (r"acres?|ac(?! units?\b)", ACRE_M2),
-    (r"ft\^?[²2]|sq\.? ?ft\.?|(?:square|sq\.?) (?:foot|feet)", SQUARE_FOOT_M2),
-)
-_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
 _ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
 _SKIPS = {**{word: n for n, word in enumerate(_ORDINALS[1:])}, "2nd": 1, "3rd": 2, "4th": 3, "5th": 4}
 _LARGEST = ("largest", "biggest", "greatest", "most extensive")
 _SMALLEST = ("smallest", "tiniest", "least extensive")
 
-# A comma, space or apostrophe before three digits parts thousands. A comma before one or two digits, or behind 0, is
-# decimal ("1,5 ha"), a point too, unless there are two of it or a comma follows. One point before three digits may be
-# either: nobody means thousandths of a m² or of a square foot, so there it parts thousands; "1.250 ha" stays decimal.
-_GROUPED = r"[1-9]\d{0,2}(?:[ ,']\d{3})+(?:\.\d+)?"
-_CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d+))"
-_FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
-_DIGITS = rf"(?:(?:\d+ ?)?[½¼¾]|{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
-_NUMBER = rf"(?:{_DIGITS}|half(?: an?)?|a quarter(?: of an?)?|an?|{'|'.join(_WORDS[1:])})"
-_UNIT = "|".join(pattern for pattern, _ in _UNITS)
 _WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
     r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
@@ -64,10 +43,10 @@ _COMPARED: tuple[tuple[str, str, str, bool], ...] = (
     (rf"under|below|{_LESS}", "<", "most", False),
 )
 _COMPARING, _SIGNS = "|".join(words for words, *_ in _COMPARED), "<>=≥≧⩾≤≦⩽"
-_LAST = rf"({_UNIT}){_WHOLE}{_TAIL}"
+_LAST = rf"({UNIT}){_WHOLE}{_TAIL}"
 _RANGES = (
-    rf"{_LEAD},? ?\b(?:between|from) ({_NUMBER})(?: ?({_UNIT}))? (?:and|(?:up )?to) ({_NUMBER}) ?{_LAST}",
-    rf"{_LEAD},? ?(?:\b(?:between|from) )?({_DIGITS})(?: ?({_UNIT}))?(?: ?[-–—] ?| (?:up )?to )({_DIGITS}) ?{_LAST}",
+    rf"{_LEAD},? ?\b(?:between|from) ({NUMBER})(?: ?({UNIT}))? (?:and|(?:up )?to) ({NUMBER}) ?{_LAST}",
+    rf"{_LEAD},? ?(?:\b(?:between|from) )?({DIGITS})(?: ?({UNIT}))?(?: ?[-–—] ?| (?:up )?to )({DIGITS}) ?{_LAST}",
 )
 # "Grew from 1 to 2 ha": no size is between them.
 _TURNED = re.compile(
@@ -77,23 +56,22 @@ _TURNED = re.compile(
 )
 # What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
 _CUT = re.compile(
-    rf"(?:[\w.,'/^+-]|[{_SIGNS}] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(_WORDS[1:])}|"
+    rf"(?:[\w.,'/^+-]|[{_SIGNS}] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(WORDS[1:])}|"
     rf"an?|and|{_COMPARING})[ -])$",
     re.IGNORECASE,
 )
 # "Over 500 m² and trees": the size is of one thing only.
 _ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[{_SIGNS}\d])", re.IGNORECASE)
 # A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
-_COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
+_COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(WORDS[1:])})\b)"
 _LEFT = re.compile(
     rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[{_SIGNS}]+ ?){_COUNTED}|"
-    rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])|"
+    rf"\b(?:{NUMBER}|half|thousand|million|\d+\+) ?(?:{UNIT})(?![\w²])|"
     r"\b(?!rather|other|later|earlier)[a-z]+er th[ae]n\b|\d+ ?(?:%|per ?cent\b)",
     re.IGNORECASE,
 )
-_POINTED = re.compile(rf"(?<![\d.,])([1-9]\d{{0,2}}[.,]\d{{3}}) ?({_UNIT})(?![\w²])", re.IGNORECASE)
 # "Over 2 ha or under 500 m²": nothing is both.
-_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING}) {_NUMBER}\b|[{_SIGNS}])", re.IGNORECASE)
+_EITHER = re.compile(rf"(?:{UNIT}) or (?:(?:{_COMPARING}) {NUMBER}\b|[{_SIGNS}])", re.IGNORECASE)
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
@@ -111,10 +89,9 @@ _SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
 
 _OPENER = (
     r"(?:(?:please )?(?:show|find|list|identify|locate|extract|select|mark|map|highlight|segment|outline|detect|give|"
-    r"where (?:is|are)|which (?:is|are)|"
-    r"i am looking for)(?: me)? )?"
+    r"where (?:is|are)|which (?:is|are)|i am looking for)(?: me)? )?"
 )
-_COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
+_COUNT = rf"(?:\d{{1,2}}|{'|'.join(WORDS[1:])})"
 _SUPERLATIVE = "|".join((*_LARGEST, *_SMALLEST))
 _RANK = re.compile(
     rf"^(?P<open>{_OPENER})(?:(?:only|just) )?(?:the )?(?:top )?"
@@ -255,14 +232,7 @@ def doubts(sentence: str) -> tuple[str, ...]:
             told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
     if part.least and part.most and part.least.area_m2 > part.most.area_m2:
         told.append(f"“{sentence}” is answered with nothing: no area is both ({part})")
-    for found in _POINTED.finditer(sentence):
-        number, unit = found.groups()
-        kept, thousands = found[0] not in text, float(re.sub("[.,]", "", number))
-        if kept and ("." in number or _unit_m2(unit) >= _HECTARE_M2):  # "1,000 m²" is plain
-            meant = _area(number, unit) / _unit_m2(unit)
-            other = thousands / 1000 if meant == thousands else thousands
-            told.append(f"“{found[0]}” is read as {meant:g} {unit}; if {other:g} {unit} is meant, write it so")
-    return tuple(told)
+    return (*told, *told_otherwise(sentence, text))
 
 
 def write(head: str, part: ScenePart) -> str:
@@ -327,29 +297,29 @@ def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
             if _TURNED.search(text[: found.start(1)]):
                 return text, part
             low, unit, high, last = found.groups()
-            least, most = _area(low, unit or last), _area(high, last)
+            least, most = area_m2(low, unit or last), area_m2(high, last)
             if least <= most:
                 part = replace(part, least=Limit(least), most=Limit(most))
                 text = f"{text[: found.start()]} {text[found.end() :]}"
     for words, signs, which, inclusive in _COMPARED:
         one = re.compile(
-            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}", re.IGNORECASE
+            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({NUMBER}) ?({UNIT}){_WHOLE}{_TAIL}", re.IGNORECASE
         )
         found = one.search(text)
         if found and one.search(text, found.end()):  # "over 1 ha in … and over 2 ha in …": each is of something
             return whole
         if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
-            limit = Limit(_area(found[1], found[2]), inclusive)
+            limit = Limit(area_m2(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
     found = re.search(
-        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT}){_WHOLE} (?:or|and) "
+        rf"{_LEAD},? ?({NUMBER}) ?({UNIT}){_WHOLE} (?:or|and) "
         r"(more|larger|bigger|greater|above|up|upwards?|less|smaller|below)\b(?! (?:the|an?|\d))",
         text,
         re.IGNORECASE,
     )
     if found and _stands(found, text) and not _of_one(found, text):
-        limit = Limit(_area(found[1], found[2]))
+        limit = Limit(area_m2(found[1], found[2]))
         less = found[3].lower() in ("less", "smaller", "below")
         part = replace(part, most=limit) if less else replace(part, least=limit)
         text = _without(text, found)
@@ -418,36 +388,12 @@ def _head(rest: str) -> tuple[str, bool]:
     return head, last.endswith("s") and not last.endswith(("ss", "us"))
 
 
-def _area(number: str, unit: str) -> float:
-    """In m²."""
-    size = _unit_m2(unit)
-    if size <= 1 and re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", number):
-        number = number.replace(".", "")
-    return _value(number) * size
-
-
-def _unit_m2(unit: str) -> float:
-    return next(size for pattern, size in _UNITS if re.fullmatch(pattern, unit.lower()))
-
-
-def _value(number: str) -> float:
-    text = re.sub("[ ']", "", number.lower())
-    if text[-1] in _FRACTIONS:
-        return float(text[:-1] or 0) + _FRACTIONS[text[-1]]
-    if text[-1].isdigit():
-        decimal = re.fullmatch(_CONTINENTAL, text)
-        return float(text.replace(".", "").replace(",", ".") if decimal else text.replace(",", ""))
-    if text in ("a", "an") or text in _WORDS:
-        return 1.0 if text in ("a", "an") else float(_WORDS.index(text))
-    return 0.5 if text.startswith("half") else 0.25  # "half a", "a quarter of an"
-
-
 def _count(text: str) -> int:
-    return int(text) if text.isdigit() else _WORDS.index(text.lower())
+    return int(text) if text.isdigit() else WORDS.index(text.lower())
 
 
 def _spelled(count: int) -> str:
-    return _WORDS[count] if count < len(_WORDS) else str(count)
+    return WORDS[count] if count < len(WORDS) else str(count)
 
 
 def _spaced(text: str) -> str:

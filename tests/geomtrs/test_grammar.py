@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geomtrs.areas import ACRE_M2, SQUARE_FOOT_M2
 from geomtrs.data.expressions import all_expressions
 from geomtrs.data.phrases import limits as written_limits
-from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, doubts, read, write
+from geomtrs.grammar import Limit, Place, ScenePart, doubts, read, write
 
 LARGEST = ScenePart(largest=True, count=1)
 
