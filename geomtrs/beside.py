@@ -30,6 +30,18 @@ _BESIDE = re.compile(
 )
 
 
+# What turns the neighbour round ("not near the road"), but not what tells of coming and going ("not there before").
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|nowhere|neither|except|excluding|but(?! not)|rather than|instead of|other than)\b|n't\b)"
+    r"(?! (?:(?:yet|previously|been) )*(?:there|present|visible|seen|exist(?:ing)?|before|now)\b)|\bno longer$",
+    re.IGNORECASE,
+)
+
+
+# "Near a road and near water": one of them is not the other.
+_TWICE = re.compile(r"\b(?:near|next to|close to|beside|along(?:side)?|adjacent to)\b|\b(?:and|or)$", re.IGNORECASE)
+
+
 class Beside(NamedTuple):
     """A sentence in two: what is asked for, and what it must lie near."""
 
@@ -44,9 +56,11 @@ class Beside(NamedTuple):
 
 
 def read_beside(sentence: str) -> Beside | None:
-    """The sentence in two; None where it names no neighbour, or one that is not known here."""
+    """The sentence in two; None where it names no neighbour, two, denies it, or names one that is not known here."""
     match = _BESIDE.match(sentence)
     if match is None or (match["at"] and not match["edge"]):  # "at the road" may be anywhere
+        return None
+    if _DENIED.search(match["head"].replace("’", "'")) or _TWICE.search(match["head"]):
         return None
     other = next(name for name in _OTHERS if match[name])
     if re.search(rf"\b(?:{_OTHERS[other]})\b", match["head"], re.IGNORECASE):

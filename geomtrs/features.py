@@ -14,6 +14,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -150,16 +151,19 @@ def model_of(state: JobState, recipe: Recipe, scene: Scene, work: Plan) -> Model
     if spec.features is not None:
         return _Recalling(recipe, BlockStore(features_folder(Path(spec.features)), same.id))
     folder = Path(spec.out)
-    if not _go_on(folder, state):
-        forget(folder)
-    try:
-        store = BlockStore(features_folder(folder), same.id)
-    except StoreError:
-        forget(folder)
-        store = BlockStore(features_folder(folder), same.id)
+    store = _own_store(folder, state, same.id)
     document = {"format": FORMAT, "state": state.to_dict(), "stack": stack, "dates": list(scene.dates)}
     publish(features_folder(folder) / NAME, json_bytes(document))
     return _Keeping(recipe, store)
+
+
+def _own_store(folder: Path, state: JobState, plan_id: str) -> BlockStore:
+    """The features of this very run, which died; else none yet, and those of an earlier one are gone."""
+    if _go_on(folder, state):
+        with suppress(StoreError):  # of another plan, or damaged
+            return BlockStore(features_folder(folder), plan_id)
+    forget(folder)
+    return BlockStore(features_folder(folder), plan_id)
 
 
 def _go_on(folder: Path, state: JobState) -> bool:

@@ -10,111 +10,128 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-ACRE_M2, SQUARE_FOOT_M2 = 4046.8564224, 0.09290304  # international acre and foot
+from geomtrs.areas import DIGITS, NUMBER, UNIT, WORDS, area_m2, told_otherwise
 
-_UNITS: tuple[tuple[str, float], ...] = (
-    (r"km\^?[²2]|sq\.? ?km|(?:square|sq\.?) (?:km|kilomet(?:re|er)s?)", 1e6),
-    (r"m\^?[²2]|sq\.? ?m\.?|(?:square|sq\.?) met(?:re|er)s?|met(?:re|er)s squared", 1.0),
-    (r"ha|hectares?", 1e4),
-    (r"acres?|ac(?! units?\b)", ACRE_M2),
-    (r"ft\^?[²2]|sq\.? ?ft\.?|(?:square|sq\.?) (?:foot|feet)", SQUARE_FOOT_M2),
-)
-_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
 _ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
+_SKIPS = {**{word: n for n, word in enumerate(_ORDINALS[1:])}, "2nd": 1, "3rd": 2, "4th": 3, "5th": 4}
 _LARGEST = ("largest", "biggest", "greatest", "most extensive")
 _SMALLEST = ("smallest", "tiniest", "least extensive")
 
-# A comma, space or apostrophe before three digits parts thousands. A comma before one or two digits, or behind 0, is
-# decimal ("1,5 ha"), a point too ("1.250 ha"), unless there are two of it or a comma follows.
-_GROUPED = r"[1-9]\d{0,2}(?:[ ,']\d{3})+(?:\.\d+)?"
-_CONTINENTAL = r"(?:\d+,\d{1,2}|0,\d+|[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d+))"
-_DIGITS = rf"(?:{_GROUPED}|{_CONTINENTAL}|\d*\.?\d+)"
-_NUMBER = rf"(?:{_DIGITS}|half an?|a quarter of an?|an?|{'|'.join(_WORDS[1:])})"
-_UNIT = "|".join(pattern for pattern, _ in _UNITS)
 _WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
     r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
-    r"(?:with|having)(?: an?)? (?:area|size|footprint)(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
-    r"of(?: (?:area|size))?|covering|measuring|sized)|(?:, |(?<=\())(?:area|size))?"
+    r"(?:with|having)(?: an?)? (?:area|size|footprint)s?(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
+    r"of(?: (?:area|size))?|covering|measuring|sized|"
+    r"ranging(?: in (?:area|size))?|in the range(?: of)?)|(?:, |(?<=\())(?:area|size))?"
 )
 _TAIL = r"(?: in (?:area|size)| each| large| big)?"
-_MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less) th[ae]n"
+_MORE, _LESS = r"(?:larger|bigger|greater|more) th[ae]n", r"(?:smaller|less|fewer) th[ae]n"
 _LEAST = (
     rf"{_MORE} or equal to|equal to or {_MORE}|at least|(?:no|not) {_LESS}|"
     r"(?:with )?(?:a )?min(?:imum|\.)?(?: (?:area|size))?(?: of)?"
 )
 _MOST = (
     rf"{_LESS} or equal to|equal to or {_LESS}|at most|up to|(?:no|not) {_MORE}|"
+    r"(?:not|do(?:es)? not|do(?:es)?n't) exceed(?:ing)?|"
     r"(?:with )?(?:a )?max(?:imum|\.)?(?: (?:area|size))?(?: of)?"
 )
 # Phrase, sign → (which limit, whether the limit itself is kept).
 _COMPARED: tuple[tuple[str, str, str, bool], ...] = (
-    (_LEAST, ">=|=>|≥", "least", True),
-    (_MOST, "<=|=<|≤", "most", True),
-    (rf"over|above|exceed(?:s|ing)?|in excess of|{_MORE}", ">", "least", False),
+    (_LEAST, "> ?=|= ?>|[≥≧⩾]", "least", True),
+    (_MOST, "< ?=|= ?<|[≤≦⩽]", "most", True),
+    (rf"over|above|exceed(?:s|ing)?|in excess of|{_MORE}", "(?<!-)>", "least", False),  # "->" is an arrow
     (rf"under|below|{_LESS}", "<", "most", False),
 )
-_COMPARING = "|".join(words for words, *_ in _COMPARED)
+_COMPARING, _SIGNS = "|".join(words for words, *_ in _COMPARED), "<>=≥≧⩾≤≦⩽"
+_LAST = rf"({UNIT}){_WHOLE}{_TAIL}"
 _RANGES = (
-    rf"{_LEAD},? ?\bbetween ({_NUMBER})(?: ?({_UNIT}))? (?:and|to) ({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}",
-    rf"{_LEAD},? ?(?:\bbetween )?({_DIGITS})(?: ?({_UNIT}))? ?[-–—] ?({_DIGITS}) ?({_UNIT}){_WHOLE}{_TAIL}",
+    rf"{_LEAD},? ?\b(?:between|from) ({NUMBER})(?: ?({UNIT}))? (?:and|(?:up )?to) ({NUMBER}) ?{_LAST}",
+    rf"{_LEAD},? ?(?:\b(?:between|from) )?({DIGITS})(?: ?({UNIT}))?(?: ?[-–—] ?| (?:up )?to )({DIGITS}) ?{_LAST}",
+)
+# "Grew from 1 to 2 ha": no size is between them.
+_TURNED = re.compile(
+    r"\b(?:gr[eo]w\w*|expand\w*|increas\w*|enlarg\w*|extend\w*|shr[aiu]nk\w*|reduc\w*|decreas\w*|declin\w*|chang\w*|"
+    r"turned|went)(?: in (?:area|size|extent))? from $",
+    re.IGNORECASE,
 )
 # What stands before a number and makes another one of it: "1/2 ha or more", "twenty five ha or more", "over 2-3 ha".
 _CUT = re.compile(
-    rf"(?:[\w.,'/^+-]|[<>=≥≤] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(_WORDS[1:])}|"
-    rf"and|{_COMPARING})[ -])$",
+    rf"(?:[\w.,'/^+-]|[{_SIGNS}] ?|\b(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|{'|'.join(WORDS[1:])}|"
+    rf"an?|and|{_COMPARING})[ -])$",
     re.IGNORECASE,
 )
 # "Over 500 m² and trees": the size is of one thing only.
-_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[<>=≥≤\d])", re.IGNORECASE)
+_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[{_SIGNS}\d])", re.IGNORECASE)
 # A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
-_COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(_WORDS[1:])})\b)"
+_COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(WORDS[1:])})\b)"
 _LEFT = re.compile(
-    rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[<>≥≤]=? ?){_COUNTED}|"
-    rf"\b(?:{_NUMBER}|half|thousand|million|\d+\+) ?(?:{_UNIT})(?![\w²])",
+    rf"(?:\b(?:{_COMPARING}|within|(?:tall|long|high|wid|deep|short|narrow|old)er than) |[{_SIGNS}]+ ?){_COUNTED}|"
+    rf"\b(?:{NUMBER}|half|thousand|million|\d+\+) ?(?:{UNIT})(?![\w²])|"
+    r"\b(?!rather|other|later|earlier)[a-z]+er th[ae]n\b|\d+ ?(?:%|per ?cent\b)",
     re.IGNORECASE,
 )
-_POINTED = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}\.\d{{3}} ?(?:{_UNIT})(?![\w²])", re.IGNORECASE)
 # "Over 2 ha or under 500 m²": nothing is both.
-_EITHER = re.compile(rf"(?:{_UNIT}) or (?:(?:{_COMPARING})\b|[<>=≥≤])", re.IGNORECASE)
+_EITHER = re.compile(rf"(?:{UNIT}) or (?:(?:{_COMPARING}) {NUMBER}\b|[{_SIGNS}])", re.IGNORECASE)
 
 _COMPASS = ("north", "south", "east", "west")
 _POINT = r"(?P<ns>north|south)?[- ]?(?P<ew>east|west)?(?P<ern>ern)?"
-_PICTURE = r"(?P<tb>upper|lower|top|bottom)?[- ]?(?P<lr>left|right)?"
-_MIDDLE = r"(?P<mid>cent(?:re|er)|middle)"
-_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge))?"
+_PICTURE = r"(?P<tb>upper|lower|top|bottom)?[- ]?(?P<lr>left|right)?(?:[- ]hand(?= side\b))?"
+_MIDDLE = r"(?P<mid>cent(?:re|er)|middle|central(?= (?:third|quarter|part|section|portion|area|region)\b))"
+_PART = r"(?P<part> (?:half|third|quarter|part|side|corner|section|portion|edge|area|region|quadrant))?"
 _SCENE = r"(?: of (?:the )?(?:whole )?(?:image|images|scene|picture|map|area|photo|site|frame))?"
 _PLACE = re.compile(
     r",? ?\b(?:(?:located|situated|lying) )?(?:in|on|at|within|across) the "
     rf"(?:{_MIDDLE}|{_POINT}|{_PICTURE}){_PART}{_SCENE}"
     r"(?=$|[,.;:?!)]| (?:that|which|and (?:over|under|at|larger|smaller)|over|under|above|below|larger|bigger|smaller|"
-    r"with an area|of (?:more|less|at)|at (?:least|most)|between \d)\b)"
+    r"with an area|of (?:more|less|at)|at (?:least|most)|between \d|near|next to|close to|beside|along)\b)"
 )
 _SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
 
 _OPENER = (
-    r"(?:(?:please )?(?:show|find|mark|map|highlight|segment|outline|detect|give|where (?:is|are)|which (?:is|are)|"
-    r"i am looking for)(?: me)? )?"
+    r"(?:(?:please )?(?:show|find|list|identify|locate|extract|select|mark|map|highlight|segment|outline|detect|give|"
+    r"where (?:is|are)|which (?:is|are)|i am looking for)(?: me)? )?"
 )
-_COUNT = rf"(?:\d{{1,2}}|{'|'.join(_WORDS[1:])})"
+_COUNT = rf"(?:\d{{1,2}}|{'|'.join(WORDS[1:])})"
 _SUPERLATIVE = "|".join((*_LARGEST, *_SMALLEST))
 _RANK = re.compile(
-    rf"^(?P<open>{_OPENER})(?:the )?(?:top )?(?:(?P<ordinal>{'|'.join(_ORDINALS[2:])})[- ]|(?P<before>{_COUNT}) )?"
+    rf"^(?P<open>{_OPENER})(?:(?:only|just) )?(?:the )?(?:top )?"
+    rf"(?:(?P<ordinal>{'|'.join(_SKIPS)})[- ]|(?P<before>{_COUNT}) )?"
     rf"(?P<rank>{_SUPERLATIVE})(?: (?P<after>{_COUNT}))?(?: (?P<of>of)(?: all)?(?: the)?)? (?P<rest>.+)$"
 )
 _TRAILING_RANK = re.compile(
     rf",? (?:that|which) (?:is|are|was|were) (?:the )?(?:(?P<before>{_COUNT}) )?(?P<rank>{_SUPERLATIVE})$"
 )
 _SURELY = re.compile(rf"^(?P<open>{_OPENER})(?:the |any |only )?(?P<count>{_COUNT}) (?P<rest>.+)$")
+# "Two or three new ponds", "two new ponds and the three new roads".
+_MORE_COUNTS = re.compile(rf"^(?:or|and|to|-) |\band (?:the )?{_COUNT} ")
 _SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of", "halves", "thirds", "quarters"}
+# Ranks and places that are left in a sentence: no model measures a scene, nor knows where north is.
+_OF_RANK = re.compile(
+    rf"\b(?:{_SUPERLATIVE}|(?:long|wid|broad|tall|high|near|clos|farth|furth|new|old)est|most recent|top {_COUNT}|"
+    r"(?:larger|bigger|smaller)(?! (?:th[ae]n|or equal)))\b",
+    re.IGNORECASE,
+)
+_OF_PLACE = re.compile(
+    r"\b(?:(?:north|south)[- ]?(?:east|west)?|east|west)(?:ern(?:most)?|wards?)?\b|\b(?-i:[NS][EW])\b|"
+    r"\b(?:to|on|at|in) the (?:left|right|top|bottom|upper|lower)\b",
+    re.IGNORECASE,
+)
+_UNREAD = (
+    (_LEFT, "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"),
+    (_OF_RANK, "ranks are read by area and with how many, as “the largest new lake” or “the two smallest new lakes”"),
+    (_OF_PLACE, "of places only parts of the scene are read, as “in the north” or “in the upper left corner”"),
+)
 # What turns the words behind it round: "not in the north", "except those over 500 m²".
 _DENIED = re.compile(
     r"(?:\b(?:not|but|except|excluding|without|outside|nowhere|apart from|other than)|n't)"
     r"(?: (?:for|only|all|any|anything|the|those|ones|that|which|are|were|be|have|cover|located|situated|lying))*,?$"
 )
+# "Everything but buildings | over 500 m²": the size is of what is not wanted.
+_OF_DENIED = re.compile(
+    r"\b(?:except(?: for)?|excluding|other than|apart from|without|but(?! not (?:before|now|there)\b)) \w[^,]*$"
+)
+# "In the north or | in the south": of two places the last is not the one.
+_OR_HERE = re.compile(r"\b(?:in|on|at) the [\w -]+,? (?:and|or)$")
 # Where the head of a sentence ends: "the largest new building | near the river".
 _HEAD_ENDS = re.compile(
     r"\b(?:that|which|who|in|on|at|near|by|along|beside|between|from|to|into|with|without|of|over|under|built|and|where|"
@@ -193,9 +210,11 @@ def read(sentence: str) -> tuple[str, ScenePart]:
     """What the model is asked, and what is kept of its polygons; nothing understood leaves the sentence as it is."""
     text = _spaced(sentence)
     part = ScenePart()
+    several = len(_places(text)) > 1
     text, part = _read_place(text, part)
     text, part = _read_sizes(text, part)
-    text, part = _read_place(text, part)  # "over 500 m² in the north": now it ends the sentence
+    if not several:
+        text, part = _read_place(text, part)  # "over 500 m² in the north": now it ends the sentence
     text, part = _read_rank(text, part)
     text = _spaced(re.sub(r"[(\[]\s*[)\]]", "", text))  # "(> 500 m²)" leaves its brackets
     text = re.sub(r" (?=[.,;:?!)]+(?: |$))", "", text).strip(" ,;:")
@@ -207,16 +226,13 @@ def read(sentence: str) -> tuple[str, ScenePart]:
 def doubts(sentence: str) -> tuple[str, ...]:
     """What `read` left of a measure in a sentence, or read in one of two ways, or as nothing; a line each."""
     text, part = read(sentence)
-    left, pointed = _LEFT.search(text), _POINTED.search(sentence)
     told = []
-    if left:
-        known = "of measures only areas are read, as “over 500 m²” or “between 0.5 and 2 ha”"
-        told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
+    for pattern, known in _UNREAD:
+        if left := pattern.search(text):
+            told.append(f"“{left[0].strip()}” is left in the sentence: {known}")
     if part.least and part.most and part.least.area_m2 > part.most.area_m2:
         told.append(f"“{sentence}” is answered with nothing: no area is both ({part})")
-    if pointed:
-        told.append(f"“{pointed[0]}” is read with a decimal point; write 1,000 or 1000 for thousands")
-    return tuple(told)
+    return (*told, *told_otherwise(sentence, text))
 
 
 def write(head: str, part: ScenePart) -> str:
@@ -239,13 +255,19 @@ def write(head: str, part: ScenePart) -> str:
 
 
 def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
-    places = [(match, place) for match in _PLACE.finditer(text.lower()) if (place := _place_of(match)) is not None]
+    places = _places(text)
     if part.place is not None or len(places) != 1:  # "from the north to the south": each is of something
         return text, part
     ((match, place),) = places
-    if _DENIED.search(text[: match.start()].lower()):
+    before = text[: match.start()].lower()
+    if _DENIED.search(before) or _OR_HERE.search(before):
         return text, part
-    return f"{text[: match.start()]} {text[match.end() :]}", replace(part, place=place)
+    kept = re.sub(r"(?:,| and| &)+$", "", text[: match.start()])  # what bound it
+    return f"{kept} {text[match.end() :]}", replace(part, place=place)
+
+
+def _places(text: str) -> list[tuple[re.Match[str], Place]]:
+    return [(match, place) for match in _PLACE.finditer(text.lower()) if (place := _place_of(match)) is not None]
 
 
 def _place_of(match: re.Match[str]) -> Place | None:
@@ -266,32 +288,39 @@ def _place_of(match: re.Match[str]) -> Place | None:
 
 
 def _read_sizes(text: str, part: ScenePart) -> tuple[str, ScenePart]:
+    whole = text, part
     if _EITHER.search(text):
-        return text, part
+        return whole
     for pattern in _RANGES:
         found = re.search(pattern, text, re.IGNORECASE)
         if found and part.least is part.most is None and _stands(found, text) and not _of_one(found, text):
+            if _TURNED.search(text[: found.start(1)]):
+                return text, part
             low, unit, high, last = found.groups()
-            least, most = _area(low, unit or last), _area(high, last)
+            least, most = area_m2(low, unit or last), area_m2(high, last)
             if least <= most:
                 part = replace(part, least=Limit(least), most=Limit(most))
                 text = f"{text[: found.start()]} {text[found.end() :]}"
     for words, signs, which, inclusive in _COMPARED:
-        found = re.search(
-            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({_NUMBER}) ?({_UNIT}){_WHOLE}{_TAIL}", text, re.IGNORECASE
+        one = re.compile(
+            rf"{_LEAD},? ?(?:\b(?:{words}) |(?:{signs}) ?)({NUMBER}) ?({UNIT}){_WHOLE}{_TAIL}", re.IGNORECASE
         )
+        found = one.search(text)
+        if found and one.search(text, found.end()):  # "over 1 ha in … and over 2 ha in …": each is of something
+            return whole
         if found and getattr(part, which) is None and not (_denied(found, text) or _of_one(found, text)):
-            limit = Limit(_area(found[1], found[2]), inclusive)
+            limit = Limit(area_m2(found[1], found[2]), inclusive)
             part = replace(part, least=limit) if which == "least" else replace(part, most=limit)
             text = _without(text, found)
     found = re.search(
-        rf"{_LEAD},? ?({_NUMBER}) ?({_UNIT}){_WHOLE} (?:or|and) (more|larger|bigger|less|smaller)\b",
+        rf"{_LEAD},? ?({NUMBER}) ?({UNIT}){_WHOLE} (?:or|and) "
+        r"(more|larger|bigger|greater|above|up|upwards?|less|smaller|below)\b(?! (?:the|an?|\d))",
         text,
         re.IGNORECASE,
     )
     if found and _stands(found, text) and not _of_one(found, text):
-        limit = Limit(_area(found[1], found[2]))
-        less = found[3].lower() in ("less", "smaller")
+        limit = Limit(area_m2(found[1], found[2]))
+        less = found[3].lower() in ("less", "smaller", "below")
         part = replace(part, most=limit) if less else replace(part, least=limit)
         text = _without(text, found)
     return text, part
@@ -303,7 +332,8 @@ def _stands(found: re.Match[str], text: str) -> bool:
 
 
 def _denied(found: re.Match[str], text: str) -> bool:
-    return bool(_DENIED.search(text[: found.start()].lower()))
+    before = text[: found.start()].lower()
+    return bool(_DENIED.search(before) or _OF_DENIED.search(before))
 
 
 def _of_one(found: re.Match[str], text: str) -> bool:
@@ -333,11 +363,11 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         if not head or (plural and not named and not match["of"]) or head.lower() in _SHARES_OF_SOMETHING:
             return text, part
         count = _count(named) if named else 1
-        skip = _ORDINALS.index(match["ordinal"]) - 1 if match["ordinal"] else 0
+        skip = _SKIPS[match["ordinal"]] if match["ordinal"] else 0
         opener = text[: match.end("open")]
         return f"{opener}the {rest}", replace(part, largest=match["rank"] in _LARGEST, count=count, skip=skip)
     match = _SURELY.match(text.lower())
-    if match and _count(match["count"]) > 1:
+    if match and _count(match["count"]) > 1 and not _MORE_COUNTS.search(match["rest"]):
         rest = text[match.start("rest") :]
         head, plural = _head(rest)
         if head and plural and head.lower() not in _SHARES_OF_SOMETHING:
@@ -358,27 +388,12 @@ def _head(rest: str) -> tuple[str, bool]:
     return head, last.endswith("s") and not last.endswith(("ss", "us"))
 
 
-def _area(number: str, unit: str) -> float:
-    """In m²."""
-    factor = next(size for pattern, size in _UNITS if re.fullmatch(pattern, unit.lower()))
-    return _value(number) * factor
-
-
-def _value(number: str) -> float:
-    text = re.sub("[ ']", "", number.lower())
-    if text[-1].isdigit():
-        decimal = re.fullmatch(_CONTINENTAL, text)
-        return float(text.replace(".", "").replace(",", ".") if decimal else text.replace(",", ""))
-    said = {"half": 0.5, "halfa": 0.5, "halfan": 0.5, "aquarterofa": 0.25, "aquarterofan": 0.25, "a": 1.0, "an": 1.0}
-    return said[text] if text in said else float(_WORDS.index(text))
-
-
 def _count(text: str) -> int:
-    return int(text) if text.isdigit() else _WORDS.index(text.lower())
+    return int(text) if text.isdigit() else WORDS.index(text.lower())
 
 
 def _spelled(count: int) -> str:
-    return _WORDS[count] if count < len(_WORDS) else str(count)
+    return WORDS[count] if count < len(WORDS) else str(count)
 
 
 def _spaced(text: str) -> str:

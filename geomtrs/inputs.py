@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 
 from geomtrs.arrays import PREFIX
 from geomtrs.dates import Dated, of_files
-from tiling.errors import SourceError
+from tiling.errors import OptionError, SourceError
 from tiling.grid import open_quietly
 
 HEADER_BYTES = 65_536
@@ -54,11 +54,15 @@ def fingerprint(paths: Iterable[str]) -> tuple[InputFile, ...]:
     return tuple(seen.values())
 
 
-def refuse_missing(paths: Iterable[str]) -> None:
-    """Raises SourceError for a file of this machine that is not there; what only GDAL can find is left to it."""
+def refuse_missing(paths: Iterable[str], area: str | None) -> None:
+    """Raises SourceError for a file of this machine that is not there, OptionError where it is that of the area.
+
+    What only GDAL can find is left to it.
+    """
     for path in map(Path, paths):
         if path.is_absolute() and ":" not in path.name and not str(path).startswith("/vsi") and not path.exists():
-            raise SourceError(path, found="no such file", wanted="a file that can be read", remedy="check the path")
+            kind = OptionError if str(path) == area else SourceError
+            raise kind(path, found="no such file", wanted="a file that can be read", remedy="check the path")
 
 
 def changes(before: Sequence[InputFile], now: Sequence[InputFile]) -> tuple[str, ...]:

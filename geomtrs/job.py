@@ -66,12 +66,17 @@ class StartOptions(Options, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a run begins: see StartOptions. `arrays` are images that are no files, by their names in the spec."""
+    """How a run begins: see StartOptions.
+
+    arrays     images that are no files, by their names in the spec
+    replacing  the option by which a user of this verb says `overwrite`; None where it has none
+    """
 
     overwrite: bool = False
     fresh: bool = False
     client: Client | None = None
     arrays: Mapping[str, ArrayRaster] = field(default_factory=dict)
+    replacing: str | None = "--overwrite"
 
 
 def detect(
@@ -142,7 +147,7 @@ def rerun(
     spec = replace(state.spec, out=str(Path(out).absolute()))
     run = replace(spec.run, precision=device.precision, engine=device.engine, threads=device.threads, batch=state.batch)
     run = replace(run, scheduler=None)  # a cluster changes no byte, and may be gone
-    return run_job(spec.running(run), Start(), on_event, repeats=state)
+    return run_job(spec.running(run), Start(replacing=None), on_event, repeats=state)
 
 
 def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
@@ -167,7 +172,7 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
     clock, folder, on_event = Clock(), Path(spec.out), on_event or listener()
     # Left to itself GDAL caches 5 % of the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), _owned(folder), PeakMemory() as memory:
-        refuse_missing(spec.files)  # before the model is loaded, which takes seconds
+        refuse_missing(spec.files, spec.aoi)  # before the model is loaded, which takes seconds
         with clock.part("load model"):
             asked = ask_model(spec)
         with clock.part("open images"):
@@ -191,7 +196,8 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
         called = names(spec.queries, scene.dates, scene.pairs)
         work = plan_scene(spec, scene, asked.model.tile_spec, state.token(scene.stack.to_dict()))
         settings = replace(_settings(state), gpus=several_gpus(spec.run.device, asked.device))
-        begin(folder, state, called.targets(folder, spec.formats), overwrite=start.overwrite, fresh=start.fresh)
+        targets = called.targets(folder, spec.formats)
+        begin(folder, state, targets, overwrite=start.overwrite, fresh=start.fresh, replacing=start.replacing)
         if not spec.keep_features:
             forget(folder)  # of the run whose outputs are replaced
         on_event(Stage("tiles", f"tiles   {tiles_line(work, scene)}"))

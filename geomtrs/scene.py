@@ -123,9 +123,9 @@ def asked_lines(queries: Sequence[Query]) -> list[str]:
     return [f"asked   “{query.model_text}” · {query.scene_part}" for query in queries if query.scene_part]
 
 
-def sentence_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
+def sentence_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ...]:
     """What is to be minded of the sentences, whatever the images."""
-    return (*_language_notes(spec, card), *_size_notes(spec.queries), *_neighbour_notes(spec.queries, card))
+    return (*_language_notes(queries, card), *_size_notes(queries), *_neighbour_notes(queries, card))
 
 
 def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster] | None = None) -> Scene:
@@ -144,14 +144,14 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
         *(date.note for date in found if date.note and spec.dates is None),
         *dating.order_notes(dates),
         *(() if spec.pixels else _resolution_notes(stack, card.tile_spec)),
-        *sentence_notes(spec, card),
+        *sentence_notes(spec.queries, card),
     )
     pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
     return Scene(stack, aoi, dates, pairs, tuple(dict.fromkeys(notes)), times)
 
 
 def area_of(spec: JobSpec) -> Geometry | None:
-    """The area of interest of a spec; None where it has none. Raises GridError where it does not read."""
+    """The area of interest of a spec; None where it has none. Raises OptionError where it does not read."""
     if spec.aoi is None:
         return None
     return read_aoi(spec.aoi, parse_crs(spec.aoi_crs, "--aoi-crs") if spec.aoi_crs else None)
@@ -160,7 +160,7 @@ def area_of(spec: JobSpec) -> Geometry | None:
 def recall_scene(spec: JobSpec, card: ModelCard, stack: Stack, dates: tuple[str | None, ...]) -> Scene:
     """The scene as an earlier run found it; no image is opened. Raises QueryError as `open_scene` does for words."""
     _refuse_limits_without_ground(spec, stack)
-    notes = sentence_notes(spec, card)
+    notes = sentence_notes(spec.queries, card)
     stack = replace(stack, files=OpenFiles(sign=signer(spec.run.sign)))
     pairs, times = dating.pairs(len(dates), spec.pairs), _times(spec, stack, card.tile_spec)
     return Scene(stack, stack.aoi, dates, pairs, notes, times)
@@ -237,12 +237,12 @@ def _resolution_notes(stack: Stack, tile: TileSpec) -> tuple[str, ...]:
     return (f"pixels of {coarser:.3g} m: the model was trained at {finest:g} to {coarsest:g} m, expect less of it",)
 
 
-def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
+def _language_notes(queries: Sequence[Query], card: ModelCard) -> tuple[str, ...]:
     if card.languages != ("en",):
         return ()
     told = f"{card.name} knows what appeared, disappeared or changed, not what stayed or is left out"
     notes = []
-    for query in spec.queries:
+    for query in queries:
         denials = ", ".join(dict.fromkeys(word.lower() for word in _DENIALS.findall(query.model_text)))
         if not query.seems_english:
             notes.append(f"“{query.text}” does not look English; {card.name} reads English only")
@@ -254,15 +254,21 @@ def _language_notes(spec: JobSpec, card: ModelCard) -> tuple[str, ...]:
 # Not those that tell of coming and going: "not there before", "do not exist any more".
 _DENIALS = re.compile(
     r"\b(unchanged|remained|stayed|except|excluding|other than|without|but no|neither|never"
+    r"|(?:all|any\w*|every\w*) (?:\w+ ){0,3}but(?! (?:not|gone|now)\b)"
     r"|(?:not|(?:do|did|is|are|was|were|has|have)n't)"
     r"(?! (?:(?:yet|previously|been) )*(?:there|present|exist|visible|seen|built|before|now)"
     r"|.* any ?(?:more|longer)\b))\b",
     re.IGNORECASE,
 )
 # "Between the two dates", "between 2016 and 2020" are times.
-_TIMES = r"(?:the |these )?(?:two |both )?(?:dates|images|pictures|photos|years|first|\d{4})\b"
+_TIMES = (
+    r"(?:the |these )?(?:two |both |early |late |mid[- ]?)?(?:dates|images|pictures|photos|years|first|\d{4}|january|"
+    r"february|march|april|may|june|july|august|september|october|november|december|spring|summer|autumn|fall|winter)\b"
+)
 _NEIGHBOURS = re.compile(
-    rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by)\b", re.IGNORECASE
+    rf"\b(beside|next to|between(?! {_TIMES})|along|adjacent to|near|nearest|around|surrounded by|"
+    r"(?:away|far) from|opposite|inside|outside|within (?:the|an?))\b",
+    re.IGNORECASE,
 )
 
 

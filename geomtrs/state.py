@@ -15,7 +15,7 @@ from geomtrs.errors import JobError
 from geomtrs.inputs import InputFile, changes
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.spec import JobSpec
-from tiling.errors import OutputError
+from tiling.errors import ExistsError
 
 FORMAT = 1
 HIDDEN = ".geomtrs"
@@ -107,10 +107,20 @@ def read_state(folder: Path, name: str = "job.json") -> JobState | None:
         ) from error
 
 
-def begin(folder: Path, state: JobState, targets: Iterable[Path], *, overwrite: bool, fresh: bool) -> bool:
+def begin(
+    folder: Path,
+    state: JobState,
+    targets: Iterable[Path],
+    *,
+    overwrite: bool,
+    fresh: bool,
+    replacing: str | None = "--overwrite",
+) -> bool:
     """True when an unfinished run of the same state lies there and goes on; else a new one is written down.
 
-    Raises JobError naming the difference when another run lies there (unless `fresh`), OutputError when a target exists
+    replacing  the option by which the user says `overwrite`; None: there is none
+
+    Raises JobError naming the difference when another run lies there (unless `fresh`), ExistsError when a target exists
     (unless `overwrite`).
     """
     if fresh:
@@ -128,11 +138,11 @@ def begin(folder: Path, state: JobState, targets: Iterable[Path], *, overwrite: 
         return True
     existing = [target for target in targets if target.exists()]
     if existing and not overwrite:
-        raise OutputError(
+        raise ExistsError(
             existing[0],
             found="an output of an earlier run",
             wanted="a new file",
-            remedy="choose another --out, or --overwrite",
+            remedy=f"choose another --out{f', or {replacing}' if replacing else ''}",
         )
     kept = read_state(folder, DONE)
     if kept is None or kept.differences(state):

@@ -12,7 +12,7 @@ import shapely
 from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 
-from tiling.errors import GridError
+from tiling.errors import OptionError
 from tiling.ground import parse_crs
 from tiling.guard import local_path, trusting
 from tiling.vrt import TRUST, is_markup
@@ -37,21 +37,22 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
     """The polygons of a vector file, or of a bbox ``"W,S,E,N"``, as one geometry.
 
     crs  that of a bbox (EPSG:4326 unless given), and of a file that has none of its own
-    Raises GridError when it cannot be read, holds no polygon, or the bbox is not W < E, S < N, or no degrees.
+    Raises OptionError when it cannot be read, holds no polygon, has another CRS than is said, or the bbox is not W < E,
+    S < N, or no degrees.
     """
     numbers = bbox_of(str(spec))
     if numbers is None:
         return _read_file(spec, crs)
     west, south, east, north = numbers
     if not (west < east and south < north):
-        raise GridError(
+        raise OptionError(
             "AOI",
             found=f"the bbox {spec}",
             wanted="W,S,E,N with W < E and S < N",
             remedy="order the numbers so; across the antimeridian give a projected --aoi-crs",
         )
     if crs is None and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90):
-        raise GridError(
+        raise OptionError(
             "AOI",
             found=f"the bbox {spec}",
             wanted="degrees (EPSG:4326), or their CRS",
@@ -88,19 +89,30 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     except _UNREADABLE as error:
         here = local_path(str(path))
         found = "no such file" if here is not None and not here.exists() else f"a file that does not open ({error})"
-        raise GridError(
+        raise OptionError(
             path, found=found, wanted="a vector file of polygons, or W,S,E,N", remedy="check --aoi"
         ) from error
     if len(layers) > 1:
         found, remedy = f"layers {', '.join(layers)}", "save the one of the area as a file of its own"
-        raise GridError(path, found=found, wanted="one layer of polygons", remedy=remedy)
+        raise OptionError(path, found=found, wanted="one layer of polygons", remedy=remedy)
     if area.is_empty:
         kinds = ", ".join(sorted({one.geom_type for one in shapes})) or "nothing"
-        raise GridError(path, found=kinds, wanted="at least one polygon", remedy="draw the AOI as polygons")
+        raise OptionError(path, found=kinds, wanted="at least one polygon", remedy="draw the AOI as polygons")
     own = parse_crs(told, str(path)) if told else crs
     if own is None:
-        raise GridError(path, found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
+        raise OptionError(path, found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
+    if crs is not None and not own.proj.equals(crs.proj, ignore_axis_order=True):
+        raise OptionError(
+            path,
+            found=f"a CRS of its own, {_name(own)}",
+            wanted=f"{_name(crs)}, as --aoi-crs says",
+            remedy="leave --aoi-crs out, or save the file with the CRS that its numbers are in",
+        )
     return Geometry(area, own)
+
+
+def _name(crs: CRS) -> str:
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)
 
 
 def _first_layer(path: str | Path) -> tuple[list[str], str | None, Iterable[bytes | None]]:
@@ -125,7 +137,7 @@ def _geoparquet(path: str | Path) -> tuple[list[str], str | None, Iterable[bytes
 
 
 def _refuse_strangers(path: str | Path) -> None:
-    """Raises GridError for a text that makes GDAL read other files, ask services or run its commands."""
+    """Raises OptionError for a text that makes GDAL read other files, ask services or run its commands."""
     file = local_path(str(path))
     if file is None or trusting() or not file.is_file():
         return
@@ -134,4 +146,4 @@ def _refuse_strangers(path: str | Path) -> None:
     found = next((what for mark, what in _STRANGERS.items() if mark in head), None)
     if found is not None and is_markup(head):
         remedy = f"save the polygons themselves (GeoPackage), or set {TRUST}=1 if you trust it"
-        raise GridError(path, found=found, wanted="a vector file that names no others", remedy=remedy)
+        raise OptionError(path, found=found, wanted="a vector file that names no others", remedy=remedy)

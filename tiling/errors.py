@@ -37,6 +37,10 @@ class GridError(TilingError, ValueError):
     """Rasters or areas that do not fit together."""
 
 
+class OptionError(GridError):
+    """An area or a CRS that was asked for and cannot be had: another command line would cure it."""
+
+
 class StoreError(TilingError, RuntimeError):
     """A store of another plan, or one that cannot be written."""
 
@@ -55,6 +59,10 @@ class OutputError(TilingError, OSError):
     def __str__(self) -> str:
         """The one line of the family, not that of OSError."""
         return TilingError.__str__(self)
+
+
+class ExistsError(OutputError):
+    """A target that is there and may not be replaced unasked: another command line would cure it."""
 
 
 class DiskFullError(OutputError):

@@ -24,7 +24,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from tiling.aoi import read_aoi
-from tiling.errors import GridError, SourceError
+from tiling.errors import GridError, OptionError, SourceError
 from tiling.ground import (
     antimeridian,
     aoi_px,
@@ -261,7 +261,7 @@ def _touched(
 ) -> tuple[int, int, int, int]:
     """The window cropped to the pixels that the AOI (in pixels) touches."""
     if 0 < area.area < 1:
-        raise GridError(
+        raise OptionError(
             "AOI",
             found=f"an area of {area.area:.3g} pixels",
             wanted="at least one pixel",

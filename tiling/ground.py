@@ -11,17 +11,17 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from pyproj.exceptions import CRSError
 
-from tiling.errors import GridError
+from tiling.errors import GridError, OptionError
 
 _POINTS_PER_SIDE = 33
 
 
 def parse_crs(text: object, option: str) -> CRS:
-    """A CRS from what a user wrote; GridError names the option it came by."""
+    """A CRS from what a user wrote; OptionError names the option, or the file, it came by."""
     try:
         return CRS(text)
     except (CRSError, ValueError, TypeError) as error:
-        raise GridError(
+        raise OptionError(
             option, found=f"{text!r}", wanted="a CRS", remedy="write it as EPSG:32633, a WKT or a PROJ string"
         ) from error
 
@@ -104,10 +104,10 @@ def aoi_px(reference: GeoBox, aoi: Geometry) -> shapely.Geometry:
 def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     """The AOI in another CRS, with points added along its edges where the CRS differs.
 
-    Raises GridError where it has no CRS, or a corner has no place in the other one.
+    Raises OptionError where it has no CRS, or a corner has no place in the other one.
     """
     if aoi.crs is None:
-        raise GridError("AOI", found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
+        raise OptionError("AOI", found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
     if aoi.crs == crs or aoi.geom.is_empty:
         return aoi.geom
     left, bottom, right, top = aoi.geom.bounds
@@ -115,7 +115,7 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     project = aoi.crs.transformer_to_crs(crs, always_xy=True)
     there = shapely.transform(dense, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])))
     if not np.isfinite(shapely.get_coordinates(there)).all():
-        raise GridError(
+        raise OptionError(
             "AOI",
             found=f"corners that have no place in {crs.proj.name}",
             wanted="an area that can be drawn there",
@@ -144,10 +144,10 @@ def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
     return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), crs)
 
 
-def elsewhere(aoi: Geometry, geobox: GeoBox) -> GridError:
+def elsewhere(aoi: Geometry, geobox: GeoBox) -> OptionError:
     """The error for an AOI that touches none of a grid."""
     west, south, east, north = aoi_in(aoi, CRS("EPSG:4326")).bounds
-    return GridError(
+    return OptionError(
         "AOI",
         found=f"ground {west:.4f}..{east:.4f} lon {south:.4f}..{north:.4f} lat",
         wanted=f"ground inside the dates ({lonlat_extent(geobox)})",

@@ -58,7 +58,7 @@ class Asked:
     def scenes(self) -> list[Scene]:
         """What the source holds.
 
-        Raises QueryError for no source, GridError for an area that does not read, GeomtrsError where there is nothing
+        Raises QueryError for no source, OptionError for an area that does not read, GeomtrsError where there is nothing
         to ask.
         """
         found = discover(self.source, self.selection, area_of(self.spec))

@@ -141,7 +141,10 @@ def batch(
     scenes = asked.scenes()
     model = ask_model(asked.spec)
     model_hash = model.model.weights_hash
-    for line in (*asked_lines(asked.spec.queries), *(f"note    {n}" for n in sentence_notes(asked.spec, model.card))):
+    for line in (
+        *asked_lines(asked.spec.queries),
+        *(f"note    {n}" for n in sentence_notes(asked.spec.queries, model.card)),
+    ):
         on_event(Stage("asked", line))
     with only_batch(asked.folder), open_ledger(asked.folder, asked.record(model_hash), scenes, fresh=fresh) as ledger:
         wanted = [scene for scene in scenes if scene.status == "pending"][:limit]
@@ -183,7 +186,7 @@ def _ask_all(
                 with suppress(OutputError):  # no room for this either: found running, it is begun again
                     ledger.set(scene.id, "pending")
                 raise
-            facts = {"reason": str(error).replace("--overwrite", "--fresh")}  # as a batch calls it
+            facts = {"reason": str(error)}
         except Exception as error:  # whatever is wrong with one scene, the others are asked
             log.debug("%s", scene.id, exc_info=True)
             facts = {"reason": " ".join(f"{type(error).__name__}: {error}".split())}
@@ -213,7 +216,7 @@ def _ended(
             while True:
                 for scene, start in islice(waiting, threads - len(under_way)):
                     ledger.set(scene.id, "running")
-                    begun = replace(start, client=client)
+                    begun = replace(start, client=client, replacing="--fresh")
                     under_way[pool.submit(run_job, asked.of(scene), begun, partial(_heard, stop, on_event))] = scene
                 if not under_way:
                     return

@@ -11,7 +11,7 @@ import typer
 
 from geomtrs.cli import ask, audit, batch, craft, data, demo, detect, doctor, evaluate, model, plan, train, verify, view
 from geomtrs.errors import QueryError
-from tiling.errors import OutputError, TilingError
+from tiling.errors import ExistsError, OptionError, TilingError
 
 DONE, FAILED, ASKED_WRONGLY, IN_PART, INTERRUPTED = 0, 1, 2, 3, 130
 _RESUMED = ("detect", "ask", "resume", "rerun")  # verbs whose runs are kept block by block
@@ -97,8 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _asked_wrongly(error: TilingError) -> bool:
     """What another command line would cure; the rest is a failure."""
-    existing = isinstance(error, OutputError) and "--overwrite" in error.remedy
-    return isinstance(error, QueryError) or existing or error.found in ("no such model", "an unknown option")
+    kinds = QueryError | OptionError | ExistsError
+    return isinstance(error, kinds) or error.found in ("no such model", "an unknown option")
 
 
 def _usage_or_bug(error: Exception, arguments: list[str]) -> int:

@@ -164,10 +164,10 @@ class _Line:
 def _refuse_out(out: Path, overwrite: bool) -> None:
     """Before anything is computed."""
     from geomtrs.data.whole import refuse_unwritable
-    from tiling.errors import OutputError
+    from tiling.errors import ExistsError
 
     if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(out, found="something there", wanted="a new folder", remedy="name another, or --overwrite")
+        raise ExistsError(out, found="something there", wanted="a new folder", remedy="name another, or --overwrite")
     refuse_unwritable(out)
 
 

@@ -80,14 +80,17 @@ def read(
     """
     from geomtrs.data.understood import understand
     from geomtrs.device import choose
-    from geomtrs.grammar import doubts
+    from geomtrs.models import catalog
     from geomtrs.models.nano import load_nano
+    from geomtrs.query import Query
+    from geomtrs.scene import sentence_notes
 
     nano = load_nano(None if weights is None else Path(weights), choose("cpu", "fp32"))
+    card = catalog.describe("nano", weights=weights)
     width = max(map(len, sentences))
     for one in understand(nano, sentences):
         print(f"{one.sentence:{width}}  {one}{'' if one.likeness > SURE else '  (not sure)'}")
-        for line in doubts(one.sentence):
+        for line in sentence_notes([Query(one.sentence)], card):
             print(f"{'':{width}}  {line}")
 
 

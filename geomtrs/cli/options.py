@@ -52,7 +52,9 @@ Nodata = Annotated[
 Alpha = Annotated[str, _choice("Is the alpha band one: auto, yes, no.", _IMAGES, "auto", "yes", "no")]
 AssumeCrs = Annotated[str | None, typer.Option(help="CRS of images that have none.", rich_help_panel=_IMAGES)]
 Aoi = Annotated[str | None, typer.Option(help="Area of interest: a vector file, or W,S,E,N.", rich_help_panel=_IMAGES)]
-AoiCrs = Annotated[str | None, typer.Option(help="CRS of the area, EPSG:4326 for W,S,E,N.", rich_help_panel=_IMAGES)]
+AoiCrs = Annotated[
+    str | None, typer.Option(help="CRS of W,S,E,N (else EPSG:4326), or of a file without one.", rich_help_panel=_IMAGES)
+]
 CloudMask = Annotated[
     list[str] | None,
     typer.Option(

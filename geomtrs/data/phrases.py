@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from geomtrs.areas import ACRE_M2, SQUARE_FOOT_M2
 from geomtrs.data.expressions import TRUE_NAMES, Expression, all_expressions, in_number
-from geomtrs.grammar import ACRE_M2, SQUARE_FOOT_M2, Limit, Place, ScenePart, write
+from geomtrs.grammar import Limit, Place, ScenePart, write
 
 _UNITS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "building": (("building", "buildings"), ("structure", "structures")),

@@ -32,6 +32,8 @@ def nano() -> Nano:
         ("the buildings that appeared which stand near to the river.", HEAD, "water", False),
         ("the buildings that appeared at the water's edge", HEAD, "water", False),
         ("the buildings along the new road that appeared", HEAD, "roads", True),
+        ("houses that are not there any more near the river", "houses that are not there any more", "water", False),
+        ("trees visible now but not before beside fields", "trees visible now but not before", "fields", False),
         ("new fields on the edge of the forest", "new fields", "trees", False),
         ("The trees that were felled next to fields?", "The trees that were felled", "fields", False),
     ],
@@ -51,6 +53,12 @@ def test_a_neighbour_is_read_out_of_a_sentence(sentence: str, head: str, other: 
         "the buildings at the road",
         "trees along the road that was built",  # the road was built, not the trees
         "new houses between the roads",
+        "new buildings not near the road",
+        "new buildings that aren’t next to the river",
+        "new buildings that do not stand along the road",
+        "new houses, but nowhere near water",
+        "everything new except houses near the road",
+        "new buildings near a road and near water",
     ],
 )
 def test_what_is_not_surely_about_a_neighbour_is_asked_whole(sentence: str) -> None:
@@ -105,6 +113,8 @@ def test_a_neighbour_of_one_sentence_leaves_the_others_as_they_were_b6(nano: Nan
     [
         ({"query": f"{HEAD} along the new road"}, f"“{HEAD}” is kept within a few pixels of new roads"),
         ({"query": f"{HEAD} near the stadium"}, "“near” may go unheeded"),
+        ({"query": f"{HEAD} away from the road"}, "“away from” may go unheeded"),
+        ({"query": f"{HEAD} near a road and near water"}, "“near” may go unheeded"),
         ({"query": f"{HEAD} along the road", "scope": "tile"}, "“along” may go unheeded"),
         ({"query": f"{HEAD} along the road", "model": "differencing"}, "“along” is judged within a tile"),
     ],

@@ -143,6 +143,13 @@ def test_rerun_repeats_the_mask_bit_by_bit_d8(pair: tuple[str, str], tmp_path: P
     assert (tmp_path / "again" / "mask.tif").read_bytes() == (tmp_path / "out" / "mask.tif").read_bytes()
 
 
+def test_rerun_over_outputs_names_no_option_that_it_lacks(pair: tuple[str, str], tmp_path: Path) -> None:
+    assert ask(pair, tmp_path / "out").returncode == 0
+    done = geomtrs("rerun", str(tmp_path / "out" / "run.json"), "-o", str(tmp_path / "out"))
+    refused(done, 2, "remedy: choose another --out")
+    assert "--overwrite" not in done.stderr
+
+
 def test_models_are_listed_and_shown() -> None:
     assert "differencing" in geomtrs("model", "list").stdout
     assert "licence" in geomtrs("model", "show", "nano").stdout
@@ -288,6 +295,33 @@ def test_a_mistyped_option_is_told_the_nearest_one(tmp_path: Path) -> None:
 
 def test_numbers_that_are_no_box_are_not_taken_for_a_file(pair: tuple[str, str], tmp_path: Path) -> None:
     refused(ask(pair, tmp_path / "out", "--aoi", "1,2,3"), 2, "3 numbers")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--aoi", "1,2,3,4"), "ground inside the dates"),
+        (("--aoi", "15.0001,46.0500,15.00010001,46.05000001"), "at least one pixel"),
+        (("--aoi", "nowhere.gpkg"), "no such file"),
+        (("--aoi", "pyproject.toml"), "does not open"),
+        (("--aoi", "1,2,3,4", "--aoi-crs", "EPSG:99999"), "--aoi-crs"),
+    ],
+)
+def test_an_area_that_cannot_be_is_asked_wrongly_c12(
+    pair: tuple[str, str], tmp_path: Path, options: tuple[str, ...], word: str
+) -> None:
+    refused(ask(pair, tmp_path / "out", *options), 2, word)
+
+
+def test_what_goes_unheeded_is_told_before_any_image_is_looked_at() -> None:
+    done = geomtrs("model", "read", "new buildings not near the stadium", "neue Häuser aus Holz")
+    said = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in said if line[0] != " "] == [
+        "new buildings not near the stadium", "neue Häuser aus Holz"
+    ]  # fmt: skip
+    assert "“not” may go unheeded" in said[1]
+    assert "“near” may go unheeded" in said[2]
+    assert "does not look English" in said[-1]
 
 
 def test_a_path_that_is_none_is_refused_before_anything_is_said(tmp_path: Path) -> None:

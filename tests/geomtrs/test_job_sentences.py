@@ -75,7 +75,12 @@ def test_missing_weights_are_refused_before_any_pixel_is_read_e7(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("sentence", "word"),
-    [("buildings that did not change", "not"), ("roads without change", "without"), ("unchanged lakes", "unchanged")],
+    [
+        ("buildings that did not change", "not"),
+        ("roads without change", "without"),
+        ("unchanged lakes", "unchanged"),
+        ("everything but houses", "everything but"),
+    ],
 )
 def test_a_sentence_about_what_stayed_is_answered_with_a_word_of_warning(pair: Pair, sentence: str, word: str) -> None:
     options: dict[str, Any] = {"query": sentence}
@@ -90,7 +95,9 @@ def test_a_size_that_stays_in_the_sentence_is_told_b9(pair: Pair) -> None:
     )
 
 
-@pytest.mark.parametrize("when", ["between 2016 and 2020", "between the two dates", "between the first and the last"])
+@pytest.mark.parametrize(
+    "when", ["between 2016 and 2020", "between the two dates", "between the first and the last", "between May and July"]
+)
 def test_between_two_dates_is_no_neighbour(pair: Pair, when: str) -> None:
     options: dict[str, Any] = {"query": f"trees that were felled {when}"}
     assert not any("between" in note for note in geomtrs.plan(*pair, **options).scene.notes)

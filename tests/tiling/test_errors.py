@@ -6,15 +6,27 @@ import pickle
 
 import pytest
 
-from tiling.errors import BlockError, DiskFullError, GridError, OutputError, SourceError, StoreError, TilingError
+from tiling.errors import (
+    BlockError,
+    DiskFullError,
+    ExistsError,
+    GridError,
+    OptionError,
+    OutputError,
+    SourceError,
+    StoreError,
+    TilingError,
+)
 
 KINDS: list[tuple[type[TilingError], type[Exception]]] = [
     (SourceError, ValueError),
     (GridError, ValueError),
+    (OptionError, ValueError),
     (StoreError, RuntimeError),
     (DiskFullError, OSError),
     (BlockError, RuntimeError),
     (OutputError, OSError),
+    (ExistsError, OSError),
 ]
 
 

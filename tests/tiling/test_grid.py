@@ -299,6 +299,18 @@ def test_a_vector_file_gives_the_union_of_its_polygons(tmp_path: Path) -> None:
     assert aoi.crs == CRS("EPSG:4326")
 
 
+def test_a_crs_that_is_not_the_files_own_is_refused_and_one_for_a_file_without_is_taken(tmp_path: Path) -> None:
+    path, bare = tmp_path / "a.shp", tmp_path / "bare.shp"
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32633")
+    area.to_file(path)
+    area.to_file(bare)
+    bare.with_suffix(".prj").unlink()
+    with pytest.raises(GridError, match=r"a\.shp: found a CRS of its own, EPSG:32633; wanted EPSG:4326, as --aoi-crs"):
+        read_aoi(path, CRS("EPSG:4326"))
+    assert read_aoi(path, CRS("+proj=utm +zone=33 +datum=WGS84")).crs == CRS("EPSG:32633")
+    assert read_aoi(bare, CRS("EPSG:4326")).crs == CRS("EPSG:4326")
+
+
 def test_a_geoparquet_gives_the_same_area_as_a_geopackage(tmp_path: Path) -> None:
     area = geopandas.GeoDataFrame({"name": ["park"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32633")
     area.to_parquet(tmp_path / "a.parquet")

@@ -641,15 +641,43 @@ def test_a_quality_band_given_whole_is_refused_with_its_bits_to_name_a21(
     quality = np.full((1, 64, 96), 21824, np.uint16)
     quality[0, :5] = 22280
     path, qa = write_raster("a.tif", scene_pixels), write_raster("qa.tif", quality)
-    with pytest.raises(SourceError, match=r"qa\.tif: found the values 21824, 22280, none of them 0; .*qa\.tif&0x18"):
+    told = "bits as those of Landsat’s QA_PIXEL"
+    with pytest.raises(SourceError, match=rf"qa\.tif: found the values 21824, 22280, {told}; .*qa\.tif&0x18"):
         open_stack([[path]], StackOptions(cloud_masks=(qa,)))
 
 
-@pytest.mark.parametrize("levels", [(0, 1), (0, 1, 2, 3, 4), (0, 255), (1,), (0, 3, 80, 100)])
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ((0, 4, 8), "the values 4, 8, classes as those of Sentinel-2’s SCL"),  # nothing but plants and clouds
+        ((4,), "the value 4, classes as those of Sentinel-2’s SCL"),
+        ((0, 8, 9, 11), "the values 8, 9, 11, classes as those of Sentinel-2’s SCL"),
+        ((0, 1, 4), "the values 1, 4, classes as those of Sentinel-2’s SCL"),  # or Fmask's, where 1 is water
+        ((0, 21824, 22280), "the values 21824, 22280, bits as those of Landsat’s QA_PIXEL"),
+        ((322,), "the value 322, and nowhere 0"),
+        ((322, 352), "the values 322, 352, none of them 0"),
+    ],
+)
+def test_a_window_that_holds_few_classes_is_refused_as_the_whole_would_be_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels, levels: tuple[int, ...], told: str
+) -> None:
+    mask = np.resize(np.array(levels, np.uint16), (1, 64, 96))
+    path, clouds = write_raster("a.tif", scene_pixels), write_raster("clouds.tif", mask, nodata=0)
+    with pytest.raises(SourceError, match=rf"clouds\.tif: found {told};"):
+        open_stack([[path]], StackOptions(cloud_masks=(clouds,)))
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        (0, 1), (0, 1, 2, 3, 4), (0, 1, 2, 3), (0, 255), (0, 1, 255), (1,), (255,), (0, 3, 80, 100), (0, 8, 9),
+        (0, 1024, 2048), tuple(range(0, 60_000, 64)),
+    ],
+)  # fmt: skip
 def test_a_mask_that_is_clear_somewhere_or_cloud_alone_is_taken_a21(
     write_raster: WriteRaster, scene_pixels: Pixels, levels: tuple[int, ...]
 ) -> None:
-    mask = np.resize(np.array(levels, np.uint8), (1, 64, 96))
+    mask = np.resize(np.array(levels, np.uint16), (1, 64, 96))
     path, clouds = write_raster("a.tif", scene_pixels), write_raster("clouds.tif", mask, nodata=0)
     stack = open_stack([[path]], StackOptions(cloud_masks=(clouds,)))
     assert ((whole(stack).coverage == CLOUD) == (mask[0] != 0)).all()
