@@ -311,6 +311,16 @@ def test_a_crs_that_is_not_the_files_own_is_refused_and_one_for_a_file_without_i
     assert read_aoi(bare, CRS("EPSG:4326")).crs == CRS("EPSG:4326")
 
 
+def test_a_geojson_of_projected_numbers_is_read_in_the_crs_that_is_said(tmp_path: Path) -> None:
+    """GDAL takes GeoJSON without a word about its CRS for degrees."""
+    path = tmp_path / "a.geojson"
+    square = shapely.geometry.mapping(shapely.box(500000, 5100000, 500100, 5100100))
+    path.write_text(json.dumps({"type": "Feature", "properties": {}, "geometry": square}), encoding="utf-8")
+    assert read_aoi(path, CRS("EPSG:32633")).crs == CRS("EPSG:32633")
+    with pytest.raises(GridError, match="numbers that are no degrees; wanted their CRS; remedy: --aoi-crs"):
+        read_aoi(path)
+
+
 def test_a_geoparquet_gives_the_same_area_as_a_geopackage(tmp_path: Path) -> None:
     area = geopandas.GeoDataFrame({"name": ["park"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32633")
     area.to_parquet(tmp_path / "a.parquet")
