@@ -162,12 +162,14 @@ class ChangeResult:
             raise MissingExtra(
                 "folium", found="not installed", wanted="a map", remedy="pip install 'geomtrs[notebook]'"
             ) from error
+        from geomtrs.outputs.lonlat import in_lonlat
+
         if self.polygons.crs is None:
             wanted, remedy = "a place on the ground", "look at .preview, or write a page with .to_html"
             raise OutputError(self.folder, found="polygons without a CRS", wanted=wanted, remedy=remedy)
         drawn = folium.Map()
         fields = ["query", "date_from", "date_to", "area_m2", "prob_mean"]
-        shown = self.polygons[[*fields, "geometry"]].to_crs("EPSG:4326")
+        shown = in_lonlat(self.polygons[[*fields, "geometry"]])
         if len(shown):
             west, south, east, north = (float(side) for side in shown.total_bounds)
             folium.GeoJson(shown, tooltip=folium.GeoJsonTooltip(fields)).add_to(drawn)
