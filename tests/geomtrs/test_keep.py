@@ -109,6 +109,22 @@ def test_the_same_part_is_kept_in_any_crs_b8(tmp_path: Path) -> None:
     assert shapely.get_y(result.polygons.geometry.representative_point()).min() > 46.0 - HEIGHT * 1e-5
 
 
+@pytest.mark.parametrize(
+    "lies", [Affine.scale(2, 2), Affine(0, 2, 0, -2, 0, 0), Affine.rotation(30) @ Affine.scale(2, -2)],
+    ids=["south-up", "quarter turn", "turned by 30 degrees"],
+)  # fmt: skip
+def test_north_is_on_the_ground_however_the_raster_lies_b8_a13(tmp_path: Path, lies: Affine) -> None:
+    affine = Affine.translation(500_003.5, 5_100_007.25) @ lies
+    corners = [(affine @ (column, row))[1] for column in (0, WIDTH) for row in (0, HEIGHT)]
+    places = [affine @ (left + width / 2, top + height / 2) for top, left, height, width in SQUARES]
+    wanted = sorted((x, y) for x, y in places if y > (min(corners) + max(corners)) / 2)
+    images = place(tmp_path / "in", "EPSG:32633", affine)
+    found = ask(*images, query="the things that appeared in the northern half", out=tmp_path / "out").polygons
+    middles = shapely.get_coordinates(found.geometry.centroid)
+    assert 0 < len(wanted) < len(SQUARES)
+    assert np.array(sorted(middles.tolist())) == pytest.approx(np.array(wanted), abs=1)
+
+
 def test_the_middle_is_that_of_the_area_of_interest_b8(tmp_path: Path) -> None:
     images = place(tmp_path / "in")
     west, north = 500_003.5, 5_100_007.25
