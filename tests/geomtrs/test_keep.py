@@ -17,7 +17,7 @@ from geomtrs.errors import QueryError
 from geomtrs.outputs.raster import may_lack_place
 from geomtrs.outputs.verify import verify
 from geomtrs.query import Query
-from tests.geomtrs.conftest import ask, read
+from tests.geomtrs.conftest import ask, read, write
 
 HEIGHT, WIDTH = 200, 260
 # Sizes in pixels of 2 m: 6 x 6 = 144 m², 20 x 30 = 2400 m², 12 x 12 = 576 m², 40 x 10 = 1600 m².
@@ -80,6 +80,21 @@ def test_words_about_the_scene_equal_a_filter_by_hand_and_the_mask_follows_b8(
     mask = read(tmp_path / "out" / "mask.tif")
     assert (mask == 1).sum() == wanted.area_px.sum()
     assert verify(tmp_path / "out") == []
+
+
+def test_the_largest_is_that_of_each_pair_of_dates_b8_a7(tmp_path: Path) -> None:
+    quiet = np.random.default_rng(0).integers(90, 104, (3, HEIGHT, WIDTH), dtype=np.uint8)
+    images = []
+    for year, there in ((2019, ()), (2020, SQUARES[:2]), (2021, SQUARES)):
+        pixels = quiet.copy()
+        for top, left, height, width in there:
+            pixels[:, top : top + height, left : left + width] = 245
+        images.append(write(tmp_path / f"{year}.tif", pixels))
+    found = ask(*images, query="the largest thing that appeared", out=tmp_path / "out").polygons
+    assert found["date_to"].tolist() == ["2020", "2021"]
+    assert found["area_m2"].tolist() == pytest.approx([2400, 1600], rel=0.25)
+    masks = [read(tmp_path / "out" / f"mask_{span}.tif") for span in ("2019-2020", "2020-2021")]
+    assert [int((mask == 1).sum()) for mask in masks] == found["area_px"].tolist()
 
 
 def test_what_was_understood_is_told_and_kept_in_the_record_b8(
