@@ -131,13 +131,16 @@ class ChangeResult:
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.
 
-        The path that is returned has it in small letters. Raises OutputError where it cannot be written.
+        Those of several sentences are numbered through: their layers begin at 1 each. The path that is returned has
+        the suffix in small letters. Raises OutputError where it cannot be written.
         """
         from geomtrs.outputs import vector
 
-        target = Path(path)
+        target, table = Path(path), self.polygons
         target = target.with_suffix(target.suffix.lower())
-        vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
+        if len(self.queries) > 1:
+            table = table.assign(id=range(1, len(table) + 1))
+        vector.write(target, {target.stem: table}, {target.stem: "; ".join(self.queries)})
         return target
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
