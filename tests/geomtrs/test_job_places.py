@@ -9,6 +9,7 @@ from typing import Literal
 
 import geopandas
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -151,6 +152,29 @@ def test_a_scene_across_180_degrees_is_answered_in_a_projected_crs_a18(pair: Pai
     west, _, east, _ = json.loads((tmp_path / "out" / "item.json").read_text("utf-8"))["bbox"]
     assert east < 0 < west
     assert verify(result.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("aoi", "wanted"),
+    [("-180,-90,180,90", (True, True)), ("-180,-90,0,90", (False, True)), ("100,-60,180,0", (True, False))],
+)
+def test_a_large_area_keeps_its_side_of_180_degrees_c12_a18(
+    pair: Pair, tmp_path: Path, aoi: str, wanted: tuple[bool, bool]
+) -> None:
+    left, top = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32701", always_xy=True).transform(180, -17)
+    affine = Affine(10.0, 0.0, left - 5 * WIDTH, 0.0, -10.0, top)
+    for path in pair:
+        with rasterio.open(path, "r+") as raster:
+            raster.crs, raster.transform = "EPSG:32701", affine
+    ask(*pair, query=NEW, out=tmp_path / "out", aoi=aoi)
+    with rasterio.open(tmp_path / "out" / "coverage.tif") as raster:
+        observed = np.zeros((HEIGHT, WIDTH), bool)
+        column = round((raster.transform.c - affine.c) / 10)
+        observed[: raster.height, column : column + raster.width] = raster.read(1) == 1
+    x, y = affine @ (np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5))
+    lon, _ = pyproj.Transformer.from_crs("EPSG:32701", "EPSG:4326", always_xy=True).transform(x, y)
+    for side, asked in zip((lon > 0, lon < 0), wanted, strict=True):
+        assert observed[side].mean() == pytest.approx(float(asked), abs=0.02)
 
 
 def test_an_area_of_interest_crops_and_clips(pair: Pair, tmp_path: Path) -> None:
