@@ -20,7 +20,7 @@ _SMALLEST = ("smallest", "tiniest", "least extensive")
 _WHOLE = r"(?![\w²/]| per (?:year|annum|decade|month|week|day)\b)"  # "2 ha/year" is no size
 _LEAD = (
     r"(?:,? ?\b(?:(?:that|which)(?: (?:is|are|was|were|cover|covers|have an area(?: of)?|has an area(?: of)?))?|"
-    r"(?:with|having)(?: an?)? (?:area|size|footprint)s?(?: of)?|whose (?:area|size|footprint) (?:is|was)|"
+    r"(?:with|having)(?: an?)? (?:area|size|footprint)s?(?: of)?|whose (?:area|size|footprint)(?: (?:is|was))?|"
     r"of(?: (?:area|size))?|covering|measuring|sized|"
     r"ranging(?: in (?:area|size))?|in the range(?: of)?)|(?:, |(?<=\())(?:area|size))?"
 )
@@ -60,8 +60,12 @@ _CUT = re.compile(
     rf"an?|and|{_COMPARING})[ -])$",
     re.IGNORECASE,
 )
-# "Over 500 m² and trees": the size is of one thing only.
-_ANOTHER = re.compile(rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[{_SIGNS}\d])", re.IGNORECASE)
+# "Over 500 m² and trees": the size is of one thing only. "Over 2 ha of new forest": of all of it together.
+_ANOTHER = re.compile(
+    r"^ of (?!more|less|at)|"
+    rf"^,? (?:and|or|&) (?!(?:{_COMPARING}|in|on|at|that|which|each)\b|[{_SIGNS}\d])",
+    re.IGNORECASE,
+)
 # A measure that is left in a sentence, and one that a reader of another country may mean otherwise.
 _COUNTED = rf"(?:\d[\d.,]*|(?:{'|'.join(WORDS[1:])})\b)"
 _LEFT = re.compile(
@@ -85,6 +89,14 @@ _PLACE = re.compile(
     r"(?=$|[,.;:?!)]| (?:that|which|and (?:over|under|at|larger|smaller)|over|under|above|below|larger|bigger|smaller|"
     r"with an area|of (?:more|less|at)|at (?:least|most)|between \d|near|next to|close to|beside|along)\b)"
 )
+# A second place turns the first into something else: "in the north and in the south", "in the right image that are
+# missing in the left". "In the north of the river" is none.
+_OTHER_PLACE = re.compile(
+    rf"\b(?:in|on|at) the (?:{'|'.join(_COMPASS)}|upper|lower|top|bottom|left|right|cent(?:re|er)|middle)"
+    r"(?![- ]?\w*(?: \w+)? of\b)",
+)
+_OR_HERE = re.compile(r"\b(?:in|on|at) the [\w -]+,? (?:and|or)$")  # "in the city centre and | in the north"
+_GOES_ON = re.compile(rf"^,? (?:and |or )?(?:{'|'.join(_COMPASS)}|upper|lower|top|bottom|left|right)\b")
 _SHARES = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4}
 
 _OPENER = (
@@ -102,8 +114,14 @@ _TRAILING_RANK = re.compile(
     rf",? (?:that|which) (?:is|are|was|were) (?:the )?(?:(?P<before>{_COUNT}) )?(?P<rank>{_SUPERLATIVE})$"
 )
 _SURELY = re.compile(rf"^(?P<open>{_OPENER})(?:the |any |only )?(?P<count>{_COUNT}) (?P<rest>.+)$")
-# "Two or three new ponds", "two new ponds and the three new roads".
-_MORE_COUNTS = re.compile(rf"^(?:or|and|to|-) |\band (?:the )?{_COUNT} ")
+# Behind a number, what makes a measure of it: "4 lane highways", "the 2 ha fields", "two or three new houses".
+_MEASURED = re.compile(
+    rf"^(?:(?:{UNIT}|[kcm]?m|kilomet(?:re|er)|met(?:re|er)|miles?|f(?:oo|ee)t|ft|yards?|yd|[km]?w|gw|kv|tons?|tonnes?|"
+    r"lane|store?y|floor|star|hole|phase|bedroom|year|percent|or|and|to) |%|- )",
+    re.IGNORECASE,
+)
+# "The two new houses and the new road": a number or a rank is of one thing only.
+_SECOND = re.compile(rf"\b(?:and|or) (?:the|an?|all|any|some|new|{'|'.join(WORDS[1:])})\b")
 _SHARES_OF_SOMETHING = {"part", "portion", "number", "share", "extent", "amount", "of", "halves", "thirds", "quarters"}
 # Ranks and places that are left in a sentence: no model measures a scene, nor knows where north is.
 _OF_RANK = re.compile(
@@ -130,8 +148,6 @@ _DENIED = re.compile(
 _OF_DENIED = re.compile(
     r"\b(?:except(?: for)?|excluding|other than|apart from|without|but(?! not (?:before|now|there)\b)) \w[^,]*$"
 )
-# "In the north or | in the south": of two places the last is not the one.
-_OR_HERE = re.compile(r"\b(?:in|on|at) the [\w -]+,? (?:and|or)$")
 # Where the head of a sentence ends: "the largest new building | near the river".
 _HEAD_ENDS = re.compile(
     r"\b(?:that|which|who|in|on|at|near|by|along|beside|between|from|to|into|with|without|of|over|under|built|and|where|"
@@ -259,8 +275,11 @@ def _read_place(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     if part.place is not None or len(places) != 1:  # "from the north to the south": each is of something
         return text, part
     ((match, place),) = places
-    before = text[: match.start()].lower()
-    if _DENIED.search(before) or _OR_HERE.search(before):
+    before, after = text[: match.start()].lower(), text[match.end() :].lower()
+    another = (
+        _OTHER_PLACE.search(before) or _OTHER_PLACE.search(after) or _OR_HERE.search(before) or _GOES_ON.match(after)
+    )
+    if another or _DENIED.search(before):
         return text, part
     kept = re.sub(r"(?:,| and| &)+$", "", text[: match.start()])  # what bound it
     return f"{kept} {text[match.end() :]}", replace(part, place=place)
@@ -355,7 +374,8 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
     match = _RANK.match(text.lower())
     if match:
         rest = text[match.start("rest") :]
-        if re.search(rf"\b(?:{_SUPERLATIVE})\b", rest.lower()):  # two ranks: "… and the largest new lake"
+        # Two ranks: "… and the largest new lake".
+        if _SECOND.search(rest.lower()) or re.search(rf"\b(?:{_SUPERLATIVE})\b", rest.lower()):
             return text, part
         named = match["before"] or match["after"]
         head, plural = _head(rest)
@@ -367,8 +387,10 @@ def _read_rank(text: str, part: ScenePart) -> tuple[str, ScenePart]:
         opener = text[: match.end("open")]
         return f"{opener}the {rest}", replace(part, largest=match["rank"] in _LARGEST, count=count, skip=skip)
     match = _SURELY.match(text.lower())
-    if match and _count(match["count"]) > 1 and not _MORE_COUNTS.search(match["rest"]):
+    if match and _count(match["count"]) > 1:
         rest = text[match.start("rest") :]
+        if _MEASURED.match(rest) or _SECOND.search(rest.lower()) or re.search(rf"\b(?:{_SUPERLATIVE})\b", rest.lower()):
+            return text, part
         head, plural = _head(rest)
         if head and plural and head.lower() not in _SHARES_OF_SOMETHING:
             return f"{text[: match.end('open')]}the {rest}", replace(part, count=_count(match["count"]))

@@ -131,13 +131,16 @@ class ChangeResult:
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """All polygons in one layer of another file; its suffix (.gpkg, .shp, .parquet, .fgb, .geojson) is the format.
 
-        The path that is returned has it in small letters. Raises OutputError where it cannot be written.
+        Those of several sentences are numbered through: their layers begin at 1 each. The path that is returned has
+        the suffix in small letters. Raises OutputError where it cannot be written.
         """
         from geomtrs.outputs import vector
 
-        target = Path(path)
+        target, table = Path(path), self.polygons
         target = target.with_suffix(target.suffix.lower())
-        vector.write(target, {target.stem: self.polygons}, {target.stem: "; ".join(self.queries)})
+        if len(self.queries) > 1:
+            table = table.assign(id=range(1, len(table) + 1))
+        vector.write(target, {target.stem: table}, {target.stem: "; ".join(self.queries)})
         return target
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
@@ -162,12 +165,14 @@ class ChangeResult:
             raise MissingExtra(
                 "folium", found="not installed", wanted="a map", remedy="pip install 'geomtrs[notebook]'"
             ) from error
+        from geomtrs.outputs.lonlat import in_lonlat
+
         if self.polygons.crs is None:
             wanted, remedy = "a place on the ground", "look at .preview, or write a page with .to_html"
             raise OutputError(self.folder, found="polygons without a CRS", wanted=wanted, remedy=remedy)
         drawn = folium.Map()
         fields = ["query", "date_from", "date_to", "area_m2", "prob_mean"]
-        shown = self.polygons[[*fields, "geometry"]].to_crs("EPSG:4326")
+        shown = in_lonlat(self.polygons[[*fields, "geometry"]])
         if len(shown):
             west, south, east, north = (float(side) for side in shown.total_bounds)
             folium.GeoJson(shown, tooltip=folium.GeoJsonTooltip(fields)).add_to(drawn)

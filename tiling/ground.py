@@ -136,12 +136,19 @@ def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
     if crs is None or crs == reference.crs or (crs.geographic and _off_earth(aoi)):
         return aoi
     place = apply_affine(reference.affine, *boundary_px(reference))
-    x, y = crs_of(reference).transformer_to_crs(crs, always_xy=True)(*place)
-    box = np.array([np.min(x), np.min(y), np.max(x), np.max(y)])
-    if not np.isfinite(box).all():
+    x, y = (np.asarray(side) for side in crs_of(reference).transformer_to_crs(crs, always_xy=True)(*place))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return aoi
-    reach = max(box[2] - box[0], box[3] - box[1])
-    return Geometry(aoi.geom.intersection(shapely.box(*(box[:2] - reach), *(box[2:] + reach))), crs)
+    turns = [0.0]
+    if crs.geographic and np.ptp(x) > 180 >= np.ptp(x % 360):  # across 180°: there longitudes run on beyond it
+        x, turns = x % 360, [0.0, 360.0]
+    reach = max(np.ptp(x), np.ptp(y))
+    west, east = x.min() - reach, x.max() + reach
+    if len(turns) > 1:  # once round the earth at most, else ground would be there twice
+        west, east = max(west, np.mean(x) - 180), min(east, np.mean(x) + 180)
+    around = shapely.box(west, y.min() - reach, east, y.max() + reach)
+    turned = [shapely.transform(aoi.geom, lambda xy, turn=turn: xy + np.array([turn, 0.0])) for turn in turns]
+    return Geometry(shapely.union_all([one.intersection(around) for one in turned]), crs)
 
 
 def elsewhere(aoi: Geometry, geobox: GeoBox) -> OptionError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
@@ -186,6 +187,14 @@ def open_cloud_mask(spec: str, rules: ReadRules, grid: GeoBox, files: OpenFiles)
     source = replace(describe_source(dataset, [band], geobox=geobox), palette=False, gain=1.0)
     source = replace(source, dtype=dataset.dtypes[band - 1])
     return CloudMask(Part(source, (0,), place(geobox, grid)), name.bits, name.values)
+
+
+def mask_share(clouds: CloudMask, grid: GeoBox) -> float:
+    """How much of a grid's ground the raster of a cloud mask covers, 0 to 1."""
+    source = clouds.part.source
+    lies = footprint_px(grid, source.geobox, name=source.paths[0])
+    whole = shapely.box(0, 0, grid.width, grid.height)
+    return float(lies.intersection(whole).area / whole.area)
 
 
 def read_layer(

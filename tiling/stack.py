@@ -17,13 +17,15 @@ from rasterio.windows import Window
 
 from tiling.errors import GridError, SourceError
 from tiling.grid import geobox_from_dict, geobox_to_dict, output_geobox
-from tiling.ground import aoi_px
+from tiling.ground import aoi_px, lonlat_extent
 from tiling.guard import refuse_too_many
 from tiling.layer import (
+    CloudMask,
     DateLayer,
     OpenedDate,
     ReadRules,
     lay_date,
+    mask_share,
     open_cloud_mask,
     open_date,
     read_clouds,
@@ -46,6 +48,7 @@ HOLE_AT_DATE = 10
 
 _WARN_SHIFT_PX = 1.5
 _APPLY_SHIFT_PX = 0.1
+_MASK_SHARE = 0.98  # masks of coarser pixels may end within one of theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ def open_stack(
     for index, date in enumerate(opened):
         spec = options.cloud_masks[index] if options.cloud_masks else None
         clouds = None if spec is None else open_cloud_mask(spec, rules, grid, files)
+        notes += [] if clouds is None else _mask_notes(clouds, scene, grid)
         layer, observed = lay_date(date, clouds, reference=geoboxes[0], scene=scene, grid=grid, files=files)
         if not observed:
             under = "" if spec is None else f", or the cloud mask {spec} covers it all"
@@ -244,6 +248,25 @@ def _band_notes(opened: Sequence[OpenedDate], options: StackOptions) -> list[str
         taken = ", ".join(map(str, bands))
         notes.append(f"{names[0]}{more}: no band says its colour, {taken} are taken as red, green, blue (--bands)")
     return notes
+
+
+def _mask_notes(clouds: CloudMask, scene: GeoBox, grid: GeoBox) -> list[str]:
+    """What to say of ground that a cloud mask leaves out; GridError for one of another place.
+
+    scene, grid  the ground all dates share, and what the area of interest leaves of it
+    """
+    source = clouds.part.source
+    if not mask_share(clouds, scene):
+        raise GridError(
+            source.paths[0],
+            found=f"a cloud mask of {lonlat_extent(source.geobox)}",
+            wanted=f"one of the ground of the dates ({lonlat_extent(scene)})",
+            remedy="check the files and their order: one mask for each date",
+        )
+    share = mask_share(clouds, grid)
+    if share >= _MASK_SHARE:
+        return []
+    return [f"{source.paths[0]}: the cloud mask covers {share:.0%} of the ground, the rest counts as clear"]
 
 
 def _size_notes(geoboxes: Sequence[GeoBox], names: Sequence[str]) -> list[str]:

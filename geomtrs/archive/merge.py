@@ -17,6 +17,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from geomtrs.archive.ledger import Row
 from geomtrs.naming import names
 from geomtrs.outputs import vector
+from geomtrs.outputs.lonlat import in_lonlat
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.stac import STAC_VERSION
 from geomtrs.query import Query
@@ -60,7 +61,7 @@ def together(folder: Path, rows: Sequence[Row]) -> geopandas.GeoDataFrame:
                 remedy="remove this folder: the same command asks the scene again",
             ) from error
         if len(table):
-            table = table.to_crs("EPSG:4326")
+            table = in_lonlat(table)
             tables.append(table.assign(scene_id=row.scene.id, scene_fid=table["id"]))
     if not tables:
         empty = {name: pd.Series(dtype=kind) for name, kind in FIELDS.items()}

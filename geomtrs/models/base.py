@@ -109,7 +109,8 @@ class KeepsFeatures(Protocol):
 class ModelCard:
     """What a user should know before trusting a model.
 
-    weights_hash is None where weights are not installed; languages are ISO 639-1 codes (none: words hardly matter).
+    weights_hash is None where weights are not installed; languages are ISO 639-1 codes where it reads no
+    others (none: none is warned of).
     A model that `asks_beside` is asked for a thing and its neighbour apart (geomtrs.beside).
     """
 

@@ -26,7 +26,6 @@ BASE_CARD = ModelCard(
     licence="that of the weights you bring; none were published when this was written",
     trained_on="MTRefSeg-21K, where the weights are the authors'",
     tile_spec=TileSpec(tile_px=1024, halo_px=64, feather_px=32, gsd_m=(0.2, 10.0), batch=1),
-    languages=("en",),
     text=(
         "Weights: geomtrs model convert CHECKPOINT -o DIR makes DIR of the authors' files, then --model base "
         "--weights DIR.\nThe code and its data: github.com/LiBingyu01/MTRefSeg (arXiv 2606.00987).\n"

@@ -25,7 +25,10 @@ def write_gpkg(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], sentenc
     for name, frame in layers.items():
         # Version 1.2: QGIS 3.22 warns of the 1.4 that GDAL writes by itself.
         options = {"dataset_options": {"VERSION": "1.2"}, "layer_options": {"GEOMETRY_NAME": "geom"}}
-        _write(frame, path, "GPKG", layer=name, geometry_type="Polygon", append=path.exists(), **options)
+        # Of a batch, where what crosses 180° has two parts.
+        several = (shapely.get_type_id(frame.geometry.to_numpy()) == shapely.GeometryType.MULTIPOLYGON).any()
+        kind = "MultiPolygon" if several else "Polygon"
+        _write(frame, path, "GPKG", layer=name, geometry_type=kind, append=path.exists(), **options)
     write_layer_styles(path, dict(sentences))
 
 

@@ -17,6 +17,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 from shapely.geometry import mapping
 
+from geomtrs.outputs.lonlat import cut_at_180
 from geomtrs.outputs.publish import json_bytes, publish
 from geomtrs.outputs.record import Output, crs_name
 from tiling.blend import SCALE, UNOBSERVED
@@ -135,11 +136,7 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None
     outline = shapely.orient_polygons(outline)
     west, south, east, north = outline.bounds
     if east > 180:
-        here = shapely.intersection(outline, shapely.box(-180, -90, 180, 90))
-        there = shapely.transform(
-            shapely.intersection(outline, shapely.box(180, -90, 540, 90)), lambda xy: xy - np.array([360.0, 0.0])
-        )
-        outline = shapely.orient_polygons(shapely.multipolygons([*shapely.get_parts(here), *shapely.get_parts(there)]))
+        outline = cut_at_180(outline)
         east -= 360
     # Nine decimals are a tenth of a millimetre.
     return _rounded(mapping(outline)), [round(float(value), 9) for value in (west, south, east, north)]

@@ -531,6 +531,22 @@ def test_a_thing_in_two_scenes_is_in_the_merged_tables_once_g4(answered: Path) -
     assert layer[["id", "scene_id"]].values.tolist() == merged[["id", "scene_id"]].values.tolist()
 
 
+def test_a_thing_across_180_degrees_is_merged_in_its_own_place_g4_a18(tmp_path: Path) -> None:
+    for path in pair(tmp_path / "in", "fiji"):
+        with rasterio.open(path, "r+") as raster:
+            raster.crs = "+proj=laea +lat_0=-17 +lon_0=180 +datum=WGS84"
+            raster.transform = Affine(2.0, 0.0, -80.0, 0.0, -2.0, 60.0)
+    result = ask(tmp_path / "in", tmp_path / "out")
+    for table in (result.polygons, pyogrio.read_dataframe(tmp_path / "out" / "all.gpkg", layer="changes")):
+        assert len(table) == 1
+        sides = shapely.get_parts(table.geometry.to_numpy()[0])
+        west, _, east, _ = shapely.bounds(sides).T
+        assert sorted(np.sign(west).tolist()) == [-1, 1]
+        assert (east - west).max() < 0.001
+        assert table.geometry.is_valid.all()
+    assert verify_batch(tmp_path / "out") == []
+
+
 def found(*things: tuple[str, float, float, str]) -> geopandas.GeoDataFrame:
     """Things as (scene, west edge, prob_mean, date_to), each a square of one degree."""
     frame = pd.DataFrame({name: pd.Series([0] * len(things)) for name in FIELDS}).astype(FIELDS)

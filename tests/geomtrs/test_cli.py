@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,28 @@ def test_detect_answers_and_names_its_outputs(pair: tuple[str, str], tmp_path: P
     assert str(tmp_path / "out" / "changes.gpkg") in done.stdout
     assert "device" in done.stderr
     assert "scene" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+def test_a_terminal_shows_a_bar_with_the_time_that_is_left_and_a_log_does_not_f2(
+    pair: tuple[str, str], tmp_path: Path
+) -> None:
+    import pty
+
+    ours, its = pty.openpty()
+    code = "import sys; from geomtrs.cli import main; main(sys.argv[1:])"
+    words = ["detect", *pair, "-q", "what changed", "--model", "differencing", "-o", str(tmp_path / "out")]
+    with subprocess.Popen([sys.executable, "-c", code, *words], stderr=its, stdout=subprocess.DEVNULL) as running:
+        os.close(its)
+        shown = b""
+        with suppress(OSError):  # the terminal is gone with the process
+            while part := os.read(ours, 65_536):
+                shown += part
+    os.close(ours)
+    assert running.returncode == 0
+    assert b"ETA" in shown
+    assert b"1/1" in shown
+    assert "ETA" not in ask(pair, tmp_path / "logged").stderr
 
 
 def test_quiet_says_nothing_f2(pair: tuple[str, str], tmp_path: Path) -> None:
@@ -245,7 +268,7 @@ def test_rasters_without_common_ground_say_where_both_are_a8(pair: tuple[str, st
         profile = raster.profile | {"transform": rasterio.Affine(2, 0, 700_000, 0, -2, 5_100_000)}
         with rasterio.open(far, "w", **profile) as target:
             target.write(raster.read())
-    refused(ask((pair[0], str(far)), tmp_path / "out"), 1, "far.tif")
+    refused(ask((pair[0], str(far)), tmp_path / "out"), 1, "far.tif", "2019.tif", "15.00", "17.5", "lon 46.0", "lat")
 
 
 def test_a_raster_without_a_crs_is_named_and_may_be_told_a9(pair: tuple[str, str], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from geomtrs.data.phrases import limits as written_limits
 from geomtrs.grammar import Limit, Place, ScenePart, doubts, read, write
 
 LARGEST = ScenePart(largest=True, count=1)
+NORTH = ScenePart(place=Place("north"))
 
 
 def over(area_m2: float) -> ScenePart:
@@ -97,6 +98,13 @@ def test_words_about_the_scene_are_taken_out_and_understood_b8(sentence: str, as
         "the largest",
         "over 500 m²",
         "a swimming pool with 25 m lanes",
+        "4 lane highways that were built",
+        "the 2 ha fields that disappeared",
+        "the 20 m² sheds that appeared",
+        "the 20 MW solar farms that appeared",
+        "5 star hotels that were built",
+        "two or three new houses",
+        "the three or four largest new lakes",
     ],
 )
 def test_a_sentence_that_merely_contains_such_a_word_is_not_cut_b9(sentence: str) -> None:
@@ -134,6 +142,14 @@ def test_words_about_the_scene_that_are_denied_are_not_taken_for_their_opposite_
         "two or three new ponds",
         "the two new ponds and the three new roads",
         "new fields in the upper half over 1 ha and in the lower half over 2 ha",
+        "the two new houses and the new road",
+        "the largest new lake and the road",
+        "the largest and the smallest new lake",
+        "new houses in the north and in the south",
+        "new houses in the north, east and west",
+        "new houses on the left or on the right",
+        "buildings in the right image that are missing in the left",
+        "more than 2 ha of new forest",
     ],
 )
 def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sentence: str) -> None:
@@ -167,6 +183,7 @@ def test_of_two_things_at_once_or_a_share_of_one_nothing_is_kept_by_half_b9(sent
         (", area > 500 m²", over(500)),
         ("with area > 500 m²", over(500)),
         ("whose area is over 500 m²", over(500)),
+        ("whose footprint exceeds 500 m²", over(500)),
         ("that exceed 500 sq. m.", over(500)),
         ("greater than or equal to 500 m²", ScenePart(Limit(500))),
         ("equal to or larger than 500 m²", ScenePart(Limit(500))),
@@ -247,6 +264,18 @@ def test_words_that_only_look_like_places_are_not_told_b9(sentence: str) -> None
 def test_units_of_air_conditioning_are_no_acres_b9() -> None:
     assert read("roofs with 5-10 AC units") == ("roofs with 5-10 AC units", ScenePart())
     assert read("new fields of 5-10 ac") == ("new fields", ScenePart(Limit(5 * ACRE_M2), Limit(10 * ACRE_M2)))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "asked", "part"),
+    [
+        ("the two new houses and sheds", "the new houses and sheds", ScenePart(count=2)),
+        ("new lakes in the middle of the park in the north", "new lakes in the middle of the park", NORTH),
+        ("in the north of the image, the new lakes", "the new lakes", NORTH),
+    ],
+)
+def test_what_is_sure_is_still_read_beside_other_words_b8(sentence: str, asked: str, part: ScenePart) -> None:
+    assert read(sentence) == (asked, part)
 
 
 def test_a_sign_that_binds_two_limits_goes_with_them_b8() -> None:

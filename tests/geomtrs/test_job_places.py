@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import geopandas
 import numpy as np
+import pyproj
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 
 import geomtrs
@@ -40,6 +43,30 @@ def test_three_dates_are_compared_in_pairs_in_order_a7(raster: Callable[..., Pat
         ("2020-06-01", "2021-06-01"),
     ]
     assert table["id"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "when"),
+    [
+        ("first-last", [("2019", "2022")]),
+        ("all", [("2019", "2020"), ("2019", "2022"), ("2021", "2022")]),
+    ],
+)
+def test_pairs_tell_between_which_dates_a_thing_appeared_a7(
+    raster: Callable[..., Path], tmp_path: Path, pairs: Literal["first-last", "all"], when: list[tuple[str, str]]
+) -> None:
+    """It came, went and came again."""
+    there = ground()
+    there[:, *APPEARED] = 245
+    images = [
+        raster(tmp_path / f"{year}.tif", there if year in (2020, 2022) else ground())
+        for year in (2019, 2020, 2021, 2022)
+    ]
+    table = ask(*images, query=NEW, out=tmp_path / "out", pairs=pairs).polygons
+    assert list(zip(table["date_from"], table["date_to"], strict=True)) == when
+    names = {f"mask_{before}-{after}.tif" for before, after in when} if pairs == "all" else {"mask.tif"}
+    for name in names:
+        assert (read(tmp_path / "out" / name)[APPEARED] == 1).mean() > 0.97
 
 
 def test_a_date_of_several_files_is_one_date(raster: Callable[..., Path], tmp_path: Path) -> None:
@@ -88,6 +115,66 @@ def test_paths_with_spaces_unicode_and_apostrophes_work_a15(raster: Callable[...
     result = ask(*images, query=NEW, out=folder / "out — 1", formats=["shp", "geojson"])
     assert (read(folder / "out — 1" / "mask.tif")[APPEARED] == 1).any()
     assert verify(result.folder) == []
+
+
+@pytest.mark.parametrize(
+    "lies", [Affine.scale(2, 2), Affine(0, 2, 0, -2, 0, 0), Affine.rotation(30) @ Affine.scale(2, -2)],
+    ids=["south-up", "quarter turn", "turned by 30 degrees"],
+)  # fmt: skip
+def test_a_thing_in_a_raster_that_lies_otherwise_has_its_place_and_area_a13_d5(
+    pair: Pair, tmp_path: Path, lies: Affine
+) -> None:
+    affine = Affine.translation(500_003.5, 5_100_007.25) @ lies
+    for path in pair:
+        with rasterio.open(path, "r+") as raster:
+            raster.transform = affine
+    result = ask(*pair, query=NEW, out=tmp_path / "out", formats=["geojson"])
+    rows, columns = APPEARED
+    (outline,) = result.polygons.geometry
+    middle = affine @ ((columns.start + columns.stop) / 2, (rows.start + rows.stop) / 2)
+    assert outline.centroid.coords[0] == pytest.approx(middle, abs=1)
+    assert result.polygons["area_m2"][0] == pytest.approx(outline.area, rel=0.005)
+    shape = json.loads((tmp_path / "out" / "changes.geojson").read_text("utf-8"))["features"][0]["geometry"]
+    assert shapely.LinearRing(shape["coordinates"][0]).is_ccw
+    assert verify(result.folder) == []
+
+
+def test_a_scene_across_180_degrees_is_answered_in_a_projected_crs_a18(pair: Pair, tmp_path: Path) -> None:
+    for path in pair:
+        with rasterio.open(path, "r+") as raster:
+            raster.crs = "+proj=laea +lat_0=-17 +lon_0=180 +datum=WGS84"
+            raster.transform = Affine(2.0, 0.0, -210.0, 0.0, -2.0, 150.0)
+    result = ask(*pair, query=NEW, out=tmp_path / "out", aoi="179.99,-17.01,180.01,-16.99", formats=["geojson"])
+    assert read(tmp_path / "out" / "mask.tif").shape == (HEIGHT, WIDTH)
+    (outline,) = result.polygons.geometry
+    assert outline.bounds[0] < 0 < outline.bounds[2]
+    assert result.polygons["area_m2"][0] == pytest.approx(outline.area, rel=0.005)
+    west, _, east, _ = json.loads((tmp_path / "out" / "item.json").read_text("utf-8"))["bbox"]
+    assert east < 0 < west
+    assert verify(result.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("aoi", "wanted"),
+    [("-180,-90,180,90", (True, True)), ("-180,-90,0,90", (False, True)), ("100,-60,180,0", (True, False))],
+)
+def test_a_large_area_keeps_its_side_of_180_degrees_c12_a18(
+    pair: Pair, tmp_path: Path, aoi: str, wanted: tuple[bool, bool]
+) -> None:
+    left, top = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32701", always_xy=True).transform(180, -17)
+    affine = Affine(10.0, 0.0, left - 5 * WIDTH, 0.0, -10.0, top)
+    for path in pair:
+        with rasterio.open(path, "r+") as raster:
+            raster.crs, raster.transform = "EPSG:32701", affine
+    ask(*pair, query=NEW, out=tmp_path / "out", aoi=aoi)
+    with rasterio.open(tmp_path / "out" / "coverage.tif") as raster:
+        observed = np.zeros((HEIGHT, WIDTH), bool)
+        column = round((raster.transform.c - affine.c) / 10)
+        observed[: raster.height, column : column + raster.width] = raster.read(1) == 1
+    x, y = affine @ (np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5))
+    lon, _ = pyproj.Transformer.from_crs("EPSG:32701", "EPSG:4326", always_xy=True).transform(x, y)
+    for side, asked in zip((lon > 0, lon < 0), wanted, strict=True):
+        assert observed[side].mean() == pytest.approx(float(asked), abs=0.02)
 
 
 def test_an_area_of_interest_crops_and_clips(pair: Pair, tmp_path: Path) -> None:
@@ -157,6 +244,18 @@ def test_a_plan_names_alignment_and_tiles_and_writes_nothing_a2(pair: Pair, tmp_
     assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
     assert "2019.tif · 2019 · equal" in str(found)
     assert visible(tmp_path) == before
+
+
+def test_a_plan_names_the_offset_of_a_date_aside_and_writes_the_answer_on_the_first_grid_a2(
+    pair: Pair, tmp_path: Path
+) -> None:
+    with rasterio.open(pair[0]) as first, rasterio.open(pair[1], "r+") as second:
+        wanted = first.transform
+        second.transform = wanted @ Affine.translation(0.2, -0.2)
+    assert "2023.tif · 2023 · warped (offset +0.20, -0.20 px)" in str(geomtrs.plan(*pair, model="differencing"))
+    ask(*pair, query=NEW, out=tmp_path / "out")
+    with rasterio.open(tmp_path / "out" / "mask.tif") as mask:
+        assert mask.transform == wanted
 
 
 def test_plain_pictures_are_answered_in_pixels(tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ def test_missing_weights_are_refused_before_any_pixel_is_read_e7(tmp_path: Path)
         geomtrs.detect(*dates, query=NEW, out=tmp_path / "out", weights=tmp_path / "no")
 
 
+@pytest.mark.parametrize(("model", "warned"), [("nano", True), ("base", False), ("differencing", False)])
+def test_another_language_is_warned_of_where_the_model_reads_english_alone(
+    pair: Pair, model: str, *, warned: bool
+) -> None:
+    options: dict[str, Any] = {"query": "les maisons qui ont disparu", "model": model}
+    notes = geomtrs.plan(*pair, **options).scene.notes
+    assert any("does not look English" in note for note in notes) is warned
+
+
 @pytest.mark.parametrize(
     ("sentence", "word"),
     [

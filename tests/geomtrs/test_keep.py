@@ -17,7 +17,7 @@ from geomtrs.errors import QueryError
 from geomtrs.outputs.raster import may_lack_place
 from geomtrs.outputs.verify import verify
 from geomtrs.query import Query
-from tests.geomtrs.conftest import ask, read
+from tests.geomtrs.conftest import ask, read, write
 
 HEIGHT, WIDTH = 200, 260
 # Sizes in pixels of 2 m: 6 x 6 = 144 m², 20 x 30 = 2400 m², 12 x 12 = 576 m², 40 x 10 = 1600 m².
@@ -82,6 +82,21 @@ def test_words_about_the_scene_equal_a_filter_by_hand_and_the_mask_follows_b8(
     assert verify(tmp_path / "out") == []
 
 
+def test_the_largest_is_that_of_each_pair_of_dates_b8_a7(tmp_path: Path) -> None:
+    quiet = np.random.default_rng(0).integers(90, 104, (3, HEIGHT, WIDTH), dtype=np.uint8)
+    images = []
+    for year, there in ((2019, ()), (2020, SQUARES[:2]), (2021, SQUARES)):
+        pixels = quiet.copy()
+        for top, left, height, width in there:
+            pixels[:, top : top + height, left : left + width] = 245
+        images.append(write(tmp_path / f"{year}.tif", pixels))
+    found = ask(*images, query="the largest thing that appeared", out=tmp_path / "out").polygons
+    assert found["date_to"].tolist() == ["2020", "2021"]
+    assert found["area_m2"].tolist() == pytest.approx([2400, 1600], rel=0.25)
+    masks = [read(tmp_path / "out" / f"mask_{span}.tif") for span in ("2019-2020", "2020-2021")]
+    assert [int((mask == 1).sum()) for mask in masks] == found["area_px"].tolist()
+
+
 def test_what_was_understood_is_told_and_kept_in_the_record_b8(
     all_of_it: tuple[tuple[str, str], geopandas.GeoDataFrame], tmp_path: Path
 ) -> None:
@@ -107,6 +122,22 @@ def test_the_same_part_is_kept_in_any_crs_b8(tmp_path: Path) -> None:
     result = ask(*images, query="the things that appeared in the northern half", out=tmp_path / "out")
     assert len(result.polygons) == 2
     assert shapely.get_y(result.polygons.geometry.representative_point()).min() > 46.0 - HEIGHT * 1e-5
+
+
+@pytest.mark.parametrize(
+    "lies", [Affine.scale(2, 2), Affine(0, 2, 0, -2, 0, 0), Affine.rotation(30) @ Affine.scale(2, -2)],
+    ids=["south-up", "quarter turn", "turned by 30 degrees"],
+)  # fmt: skip
+def test_north_is_on_the_ground_however_the_raster_lies_b8_a13(tmp_path: Path, lies: Affine) -> None:
+    affine = Affine.translation(500_003.5, 5_100_007.25) @ lies
+    corners = [(affine @ (column, row))[1] for column in (0, WIDTH) for row in (0, HEIGHT)]
+    places = [affine @ (left + width / 2, top + height / 2) for top, left, height, width in SQUARES]
+    wanted = sorted((x, y) for x, y in places if y > (min(corners) + max(corners)) / 2)
+    images = place(tmp_path / "in", "EPSG:32633", affine)
+    found = ask(*images, query="the things that appeared in the northern half", out=tmp_path / "out").polygons
+    middles = shapely.get_coordinates(found.geometry.centroid)
+    assert 0 < len(wanted) < len(SQUARES)
+    assert np.array(sorted(middles.tolist())) == pytest.approx(np.array(wanted), abs=1)
 
 
 def test_the_middle_is_that_of_the_area_of_interest_b8(tmp_path: Path) -> None:

@@ -140,19 +140,18 @@ def test_a_gpu_agrees_with_the_processor(weights: Path) -> None:
     assert (masks[2] & masks[0]).sum() / max((masks[2] | masks[0]).sum(), 1) >= 0.99
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_e4(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = catalog.load("base", weights=weights, device="cuda")
-    look, sizes = model.network.look, []  # type: ignore[attr-defined]  # a PublishedModel
+    model = catalog.load("base", weights=weights, device="cpu")
+    sizes: list[int] = []
 
-    def short_of_memory(dates: torch.Tensor) -> object:
+    def short_of_memory(dates: torch.Tensor) -> int:
         sizes.append(len(dates))
         if len(dates) > 1:
             raise torch.cuda.OutOfMemoryError("made up")
-        return look(dates)
+        return len(sizes)  # instead of a look, which takes half a minute
 
     monkeypatch.setattr(model.network, "look", short_of_memory)  # type: ignore[attr-defined]  # a PublishedModel
     features = model.features(np.zeros((2, 2, 3, 64, 64), np.uint8))
     assert sizes == [2, 1, 1]
-    assert len(features.looks) == 2
+    assert features.looks == [2, 3]

@@ -17,7 +17,9 @@ TEXTS = st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp")), mi
 )
 
 
-@pytest.mark.parametrize("text", ["", "   ", "a" * 10_000, "new\x00houses", "new\nhouses", "tab\there", "half\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "a" * 513, "a" * 10_000, "new\x00houses", "new\nhouses", "tab\there", "half\ud800"]
+)
 def test_a_sentence_that_means_nothing_is_refused_b4(text: str) -> None:
     with pytest.raises(QueryError, match="remedy: "):
         Query(text)

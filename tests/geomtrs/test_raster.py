@@ -93,6 +93,18 @@ def test_d2_overviews_of_the_mask_hold_no_invented_value(tmp_path: Path) -> None
                 assert set(np.unique(overview.read(1))) <= {0, 1}
 
 
+def test_overviews_are_the_mode_of_the_mask_and_the_mean_of_the_probability(tmp_path: Path) -> None:
+    shape = (700, 1100)
+    squares = np.tile(np.array([[240, 240], [240, 20]], np.uint8), (shape[0] // 2, shape[1] // 2))
+    geobox = GeoBox(shape, GEOBOX.affine, GEOBOX.crs)
+    store, work = stored(tmp_path / "blocks", KnownAnswer(squares, np.full(shape, OBSERVED, np.uint8)), geobox)
+    made = write_answer(tmp_path, store=store, plan=work, query=0, sentence="s", threshold=THRESHOLD)
+    for path, wanted in ((made.mask, 1), (made.probability, (3 * 240 + 20) // 4)):
+        with rasterio.open(path, overview_level=0) as overview:
+            assert overview.shape == (350, 550)
+            assert (overview.read(1) == wanted).all()
+
+
 def test_b5_the_sentence_is_the_description_of_mask_and_probability(rasters: AnswerRasters) -> None:
     for path in (rasters.mask, rasters.probability):
         with rasterio.open(path) as raster:

@@ -104,6 +104,17 @@ def test_polygons_go_to_a_file_of_any_format(result: ChangeResult, tmp_path: Pat
     assert len(read) == 2
 
 
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "fgb", "parquet", "shp"])
+def test_polygons_of_several_sentences_go_to_one_file_numbered_through(
+    pair: tuple[str, str], tmp_path: Path, suffix: str
+) -> None:
+    found = ask(*pair, query=["the roofs that appeared", "whatever changed"], out=tmp_path / "out")
+    path = found.to_file(tmp_path / f"found.{suffix}")
+    read = geopandas.read_parquet(path) if suffix == "parquet" else geopandas.read_file(path, layer=0)
+    assert sorted(read["id"]) == [1, 2, 3]
+    assert read["query"].value_counts().to_dict() == {"the roofs that appeared": 1, "whatever changed": 2}
+
+
 def test_a_suffix_in_capitals_is_the_same_format(result: ChangeResult, tmp_path: Path) -> None:
     path = result.to_file(tmp_path / "found.GPKG")
     assert path == tmp_path / "found.gpkg"

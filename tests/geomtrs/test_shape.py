@@ -113,6 +113,17 @@ def test_d14_the_mask_stays_and_the_drift_is_told(pair: tuple[str, str], tmp_pat
     assert verify(simple.folder) == []
 
 
+def test_d14_limits_of_area_leave_polygons_out_and_the_mask_as_it_is(pair: tuple[str, str], tmp_path: Path) -> None:
+    query = ["the roofs that appeared", "whatever changed"]
+    plain = ask(*pair, query=query, out=tmp_path / "plain")
+    limited = ask(*pair, query=query, out=tmp_path / "limited", min_area_m2=3000, max_area_m2=10_000)
+    assert sorted(plain.polygons["area_m2"] > 3000) == [False, True, True]
+    assert (limited.polygons["area_m2"] > 3000).all()
+    assert len(limited.polygons) == 2
+    for mask in sorted(plain.folder.glob("mask_*.tif")):
+        assert np.array_equal(read(limited.folder / mask.name), read(mask))
+
+
 def test_f6_simplified_outlines_are_the_same_from_command_python_and_batch(
     pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

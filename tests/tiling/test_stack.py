@@ -716,6 +716,27 @@ def test_no_bit_of_a_coarser_quality_band_gets_lost_a21(write_raster: WriteRaste
     assert (whole(stack).coverage[20:] == OBSERVED).all()
 
 
+def test_a_cloud_mask_of_another_place_is_refused_a21(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
+    far = Affine(10, 0, ORIGIN.c + 100_000, 0, -10, ORIGIN.f)
+    clouds = write_raster("clouds.tif", np.eye(64, 96, dtype=np.uint8)[None], transform=far)
+    with pytest.raises(GridError, match=r"clouds\.tif: found a cloud mask of 16\..* lon .*; wanted .*\(15\.0"):
+        open_stack([[write_raster("a.tif", scene_pixels)]], StackOptions(cloud_masks=(clouds,)))
+
+
+@pytest.mark.parametrize(("columns", "told"), [(96, None), (48, "50%"), (95, None)])
+def test_ground_beyond_a_cloud_mask_is_clear_and_said_so_a21(
+    write_raster: WriteRaster, scene_pixels: Pixels, columns: int, told: str | None
+) -> None:
+    mask = np.zeros((1, 64, columns), np.uint8)
+    mask[:, :20] = 1
+    path, clouds = write_raster("a.tif", scene_pixels), write_raster("clouds.tif", mask)
+    stack = open_stack([[path]], StackOptions(cloud_masks=(clouds,)))
+    assert (whole(stack).coverage == CLOUD).sum() == 20 * columns
+    assert [note for note in stack.notes if "clouds.tif" in note] == (
+        [f"{clouds}: the cloud mask covers {told} of the ground, the rest counts as clear"] if told else []
+    )
+
+
 def test_a_cloud_mask_for_each_date_or_none(write_raster: WriteRaster, scene_pixels: Pixels) -> None:
     path = write_raster("a.tif", scene_pixels)
     with pytest.raises(SourceError, match="found 1 masks; wanted one for each of 2 dates"):
