@@ -18,6 +18,7 @@ from rasterio.warp import transform_geom
 from rasterio.windows import Window
 
 from tiling.errors import GridError
+from tiling.ground import lonlat
 from tiling.plan import Plan, grow, overlap, plan, within
 from tiling.stack import OBSERVED, Stack
 
@@ -202,6 +203,17 @@ def inside(frame: GeoBox, aoi: Geometry) -> NDArray[np.bool_]:
     """Which pixels of a grid a stack takes to be in the area of interest."""
     height, width = frame.shape
     return np.asarray(Stack(frame, (), aoi=aoi).read(Window(0, 0, width, height)).coverage == OBSERVED)
+
+
+@pytest.mark.parametrize("west", [-180, -90, 0, 90])
+def test_an_area_in_degrees_lies_on_its_own_side_of_a_pole_in_the_grid_c12(west: int) -> None:
+    frame = GeoBox((200, 260), Affine(20_000, 0, -2.6e6, 0, -20_000, 2.0e6), "EPSG:3413")
+    lon, lat = lonlat(frame, *np.meshgrid(np.arange(260) + 0.5, np.arange(200) + 0.5))
+    wanted = (lon > west) & (lon < west + 90) & (lat > 70) & (lat < 80)
+    found = inside(frame, box(west, 70, west + 90, 80, "EPSG:4326"))
+    assert wanted.sum() > 5000
+    assert found[wanted].mean() > 0.99
+    assert found.sum() < 1.1 * wanted.sum()  # what is touched is in it
 
 
 def test_an_area_that_touches_no_tile_is_refused_c12() -> None:
