@@ -13,7 +13,7 @@ from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 
 from tiling.errors import OptionError
-from tiling.ground import parse_crs
+from tiling.ground import off_earth, parse_crs
 from tiling.guard import local_path, trusting
 from tiling.vrt import TRUST, is_markup
 
@@ -51,7 +51,7 @@ def read_aoi(spec: str | Path, crs: CRS | None = None) -> Geometry:
             wanted="W,S,E,N with W < E and S < N",
             remedy="order the numbers so; across the antimeridian give a projected --aoi-crs",
         )
-    if crs is None and not _degrees(*numbers):
+    if crs is None and off_earth(*numbers):
         raise OptionError(
             "AOI",
             found=f"the bbox {spec}",
@@ -101,7 +101,7 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
     own = parse_crs(told, str(path)) if told else crs
     if own is None:
         raise OptionError(path, found="no CRS", wanted="a CRS", remedy="--aoi-crs EPSG:…")
-    if own.geographic and not _degrees(*area.bounds):  # GeoJSON that says nothing passes for EPSG:4326
+    if own.geographic and off_earth(*area.bounds):  # GeoJSON that says nothing passes for EPSG:4326
         if crs is None or crs.geographic:
             raise OptionError(path, found="numbers that are no degrees", wanted="their CRS", remedy="--aoi-crs EPSG:…")
         own = crs
@@ -113,10 +113,6 @@ def _read_file(path: str | Path, crs: CRS | None) -> Geometry:
             remedy="leave --aoi-crs out, or save the file with the CRS that its numbers are in",
         )
     return Geometry(area, own)
-
-
-def _degrees(west: float, south: float, east: float, north: float) -> bool:
-    return max(abs(west), abs(east)) <= 360 and max(abs(south), abs(north)) <= 90
 
 
 def _name(crs: CRS) -> str:

@@ -124,16 +124,15 @@ def aoi_in(aoi: Geometry, crs: CRS) -> shapely.Geometry:
     return there
 
 
-def _off_earth(aoi: Geometry) -> bool:
-    """Its numbers are no degrees."""
-    left, bottom, right, top = aoi.geom.bounds
+def off_earth(left: float, bottom: float, right: float, top: float) -> bool:
+    """These bounds are no degrees."""
     return bool(left < -360 or right > 360 or bottom < -90 or top > 90)
 
 
 def _near(aoi: Geometry, reference: GeoBox) -> Geometry:
     """The AOI no farther from the grid than the grid is large: what lies farther, a projection bends at will."""
     crs = aoi.crs
-    if crs is None or crs == reference.crs or (crs.geographic and _off_earth(aoi)):
+    if crs is None or crs == reference.crs or (crs.geographic and off_earth(*aoi.geom.bounds)):
         return aoi
     place = apply_affine(reference.affine, *boundary_px(reference))
     x, y = (np.asarray(side) for side in crs_of(reference).transformer_to_crs(crs, always_xy=True)(*place))
