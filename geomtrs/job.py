@@ -26,6 +26,7 @@ from geomtrs.events import Listener, Stage
 from geomtrs.features import Kept, forget, model_of, read_kept, size_bytes, source_of
 from geomtrs.finish import Answered, write_outputs
 from geomtrs.inputs import fingerprint, refuse_missing
+from geomtrs.items import open_items
 from geomtrs.lock import only_one
 from geomtrs.memory import PeakMemory, give_back, left_for_blocks
 from geomtrs.models import catalog
@@ -36,7 +37,8 @@ from geomtrs.outputs.publish import sweep
 from geomtrs.outputs.shape import check_regularizer
 from geomtrs.query import Query
 from geomtrs.recording import Cost, read_record, write_record
-from geomtrs.scene import JobPlan, Scene, asked_lines, open_scene, plan_scene, recall_scene, tiles_line
+from geomtrs.scene import JobPlan, Scene, asked_lines, dated, open_scene, plan_scene, recall_scene, tiles_line
+from geomtrs.signing import signer
 from geomtrs.spec import JobSpec
 from geomtrs.state import DONE, JobState, begin, blocks_folder, clear, end, hidden, read_state
 from tiling.engine import EngineSettings
@@ -88,8 +90,8 @@ def detect(
 ) -> ChangeResult:
     """The answers to sentences about two or more images of one place, as files in a folder.
 
-    images    rasters in order of time: paths, URLs, open datasets, xarray.DataArrays (of dask: read window by window);
-              a date of several files is a list of them
+    images    rasters in order of time: paths, URLs, open datasets, xarray.DataArrays (of dask: read window by window),
+              STAC items (paths, URLs, pystac.Items); a date of several files is a list of them
     query     one sentence or several
     out       folder of the outputs; a run that died in it is continued
     on_event  is told of every stage and block; None: a line that renews itself in a notebook, else nothing
@@ -99,9 +101,9 @@ def detect(
     JobError: all of them TilingError, one line each.
     """
     told: dict[str, Any] = dict(options)
-    named, arrays = open_arrays(images)
-    start = Start(told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None), arrays)
-    return run_job(job_spec(named, query, out, **told), start, on_event)
+    overwrite, fresh, client = told.pop("overwrite", False), told.pop("fresh", False), told.pop("client", None)
+    spec, arrays = _spec_of(images, query, out, told)
+    return run_job(spec, Start(overwrite, fresh, client, arrays), on_event)
 
 
 def resume(
@@ -156,8 +158,7 @@ def plan(*images: DateSource, **options: Unpack[Options]) -> JobPlan:
     Raises as `detect` does for images that cannot be used.
     """
     told: dict[str, Any] = dict(options)
-    named, arrays = open_arrays(images)
-    spec = job_spec(named, told.pop("query", "change"), told.pop("out", "."), **told)
+    spec, arrays = _spec_of(images, told.pop("query", "change"), told.pop("out", "."), told)
     card = catalog.describe(spec.model, weights=spec.weights)
     scene = open_scene(spec, card, arrays)
     return JobPlan(spec, scene, plan_scene(spec, scene, card.tile_spec, token=""))
@@ -221,6 +222,22 @@ def run_job(spec: JobSpec, start: Start, on_event: Listener | None, *, repeats: 
             Stage("done", f"done    {answered_blocks} of {report.total} blocks · {time_text(clock.seconds()['total'])}")
         )
     return ChangeResult(folder)
+
+
+def _spec_of(
+    images: Sequence[DateSource],
+    query: str | Query | Sequence[str | Query],
+    out: str | os.PathLike[str],
+    told: dict[str, Any],  # Any: values of every option
+) -> tuple[JobSpec, dict[str, ArrayRaster]]:
+    """What was said as a spec, whose images are rasters only, and those of them that are arrays by their names."""
+    files, days = open_items(images, signer(told.get("sign")))
+    named, arrays = open_arrays(files)
+    spec = job_spec(named, query, out, **told)
+    if spec.dates is None and any(days):  # an item knows its day, which its rasters need not
+        known = tuple(day or dated(date, arrays).text for day, date in zip(days, spec.images, strict=True))
+        spec = replace(spec, dates=known)
+    return spec, arrays
 
 
 def _scene(spec: JobSpec, asked: Asked, kept: Kept | None, arrays: Mapping[str, ArrayRaster]) -> Scene:

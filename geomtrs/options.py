@@ -23,6 +23,7 @@ from tiling.stack import Registration
 from tiling.warp import Kernel
 
 if TYPE_CHECKING:
+    import pystac
     import xarray
 
 Scope = Literal["scene", "tile"]
@@ -36,7 +37,7 @@ class OpenRaster(Protocol):
         """Its path or URL."""
 
 
-Source: TypeAlias = "str | os.PathLike[str] | OpenRaster | xarray.DataArray | xarray.Dataset"
+Source: TypeAlias = "str | os.PathLike[str] | OpenRaster | xarray.DataArray | xarray.Dataset | pystac.Item"
 # One acquisition: a raster, or the several files it is made of (tiles of a mosaic, one file a band).
 DateSource: TypeAlias = "Source | Sequence[Source]"
 

@@ -137,7 +137,7 @@ def open_scene(spec: JobSpec, card: ModelCard, arrays: Mapping[str, ArrayRaster]
     aoi = area_of(spec)
     stack = open_stack(spec.images, stack_options(spec), aoi, OpenFiles(arrays, signer(spec.run.sign)))
     _refuse_limits_without_ground(spec, stack)
-    found = tuple(_dated(files, arrays or {}) for files in spec.images)
+    found = tuple(dated(files, arrays or {}) for files in spec.images)
     dates = spec.dates or tuple(date.text for date in found)
     notes = (
         *stack.notes,
@@ -205,7 +205,8 @@ def _pixel_m(stack: Stack) -> float:
     return float(f"{max(ground_resolution_m(stack.geobox)):.3g}")
 
 
-def _dated(files: Sequence[str], arrays: Mapping[str, ArrayRaster]) -> dating.Dated:
+def dated(files: Sequence[str], arrays: Mapping[str, ArrayRaster]) -> dating.Dated:
+    """When an acquisition was: an array by its time, files by their names and tags."""
     return dating.Dated(arrays[files[0]].day) if files[0] in arrays else date_of(files)
 
 

@@ -13,13 +13,12 @@ from shapely.geometry import shape
 
 from geomtrs.archive.scene import Image, Scene, Selection, place_of, safe_name
 from geomtrs.errors import MissingExtra, QueryError
+from geomtrs.items import data_raster, is_address, located_href
 from tiling.errors import TilingError
 
 if TYPE_CHECKING:
     import pystac
 
-_RASTERS = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf5")
-_ADDRESSES = frozenset({"http", "https", "ftp", "s3", "gs", "az", "oss"})
 _PLACES = ("grid:code", "s2:mgrs_tile", "mgrs:grid_square")
 
 
@@ -31,7 +30,7 @@ def stac_images(source: str, selection: Selection) -> tuple[list[Image], list[Sc
     images, left = [], []
     for item in _items(source, selection):
         try:
-            found = _image(item, selection, here=not _is_address(source))
+            found = _image(item, selection, here=not is_address(source))
         except (AttributeError, KeyError, TypeError, ValueError, ShapelyError) as error:
             found = f"an item that does not read ({type(error).__name__}: {error})"
         if isinstance(found, Image):
@@ -57,7 +56,7 @@ def _image(item: pystac.Item, selection: Selection, *, here: bool) -> Image | st
         return "no geometry"
     named = item.assets[key].get_absolute_href() or item.assets[key].href
     # Without an address of its own an item was told by its source.
-    href = located_href(named, here=here and not _is_address(item.get_self_href() or ""))
+    href = located_href(named, here=here and not is_address(item.get_self_href() or ""))
     if href is None:
         return f"its raster is {named}, which a catalogue {'on this disk' if here else 'elsewhere'} may not name"
     return Image(
@@ -71,25 +70,6 @@ def _image(item: pystac.Item, selection: Selection, *, here: bool) -> Image | st
     )
 
 
-def located_href(href: str, *, here: bool) -> str | None:
-    """What an item names, as a path or an address; None for what it may not name.
-
-    Addresses may be named by all items, files of this machine only by those that lie here: else whoever writes a
-    catalogue could have any file of its readers opened. Names for GDAL (`/vsi…`, `vrt://`) say where to look in ways
-    that nobody sees, and are for the user alone.
-    """
-    if _is_address(href):
-        return href
-    parts = urlparse(href)
-    if not here or "\0" in href or href.startswith("/vsi") or ("://" in href and parts.scheme != "file"):
-        return None
-    return url2pathname(parts.path) if parts.scheme == "file" else str(Path(href).absolute())
-
-
-def _is_address(href: str) -> bool:
-    return href.partition("://")[0].lower() in _ADDRESSES and "://" in href
-
-
 def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
     try:
         import pystac
@@ -99,7 +79,7 @@ def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
     try:
         if selection.collections or selection.bbox or selection.datetime:
             return _searched(source, selection)
-        reader = _reader(here=not _is_address(source))
+        reader = _reader(here=not is_address(source))
         document = reader.read_json(source)
         if "conformsTo" in document:
             raise QueryError(
@@ -112,7 +92,7 @@ def _items(source: str, selection: Selection) -> Iterable[pystac.Item]:
             items = list(pystac.ItemCollection.from_file(source, stac_io=reader))
             for item in items:
                 if item.get_self_href() is None:  # what it names lies beside the collection, wherever this runs
-                    item.set_self_href(source if _is_address(source) else str(Path(source).absolute()))
+                    item.set_self_href(source if is_address(source) else str(Path(source).absolute()))
             return items
         catalogue = pystac.read_file(source, stac_io=reader)
         if isinstance(catalogue, pystac.Catalog):
@@ -135,7 +115,7 @@ def _reader(*, here: bool) -> pystac.StacIO:
 
     class Reader(DefaultStacIO):
         def read_text_from_href(self, href: str) -> str:
-            if not _is_address(href) and not (here and Path(url2pathname(urlparse(href).path)).is_file()):
+            if not is_address(href) and not (here and Path(url2pathname(urlparse(href).path)).is_file()):
                 raise OSError(f"{href} is no file that it may name")
             return super().read_text_from_href(href)
 
@@ -159,9 +139,7 @@ def _asset(item: pystac.Item, wanted: str) -> str | None:
     """Key of the asset to read: the wanted one, else the first raster that is data."""
     if wanted in item.assets:
         return wanted
-    rasters = [key for key, asset in item.assets.items() if (asset.media_type or "").split(";")[0] in _RASTERS]
-    data = [key for key in rasters if "data" in (item.assets[key].roles or ())]
-    return next(iter([*data, *rasters]), None)
+    return data_raster({key: asset.to_dict() for key, asset in item.assets.items()})
 
 
 def _day(item: pystac.Item) -> str | None:

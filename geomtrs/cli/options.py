@@ -31,7 +31,8 @@ def _model(incomplete: str) -> list[str]:
 # --- Images
 
 Images = Annotated[
-    list[str] | None, typer.Argument(help="Two or more rasters of one place, in order of time.", show_default=False)
+    list[str] | None,
+    typer.Argument(help="Two or more rasters, or STAC items, of one place, in order of time.", show_default=False),
 ]
 DateFiles = Annotated[
     list[str] | None,

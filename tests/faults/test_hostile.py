@@ -27,9 +27,10 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from geomtrs.archive.scene import Selection, safe_name
-from geomtrs.archive.stac import located_href, stac_images
+from geomtrs.archive.stac import stac_images
 from geomtrs.errors import QueryError
 from geomtrs.inputs import fingerprint
+from geomtrs.items import located_href
 from tests.faults.headers import claim, patched
 from tests.faults.mutants import alone, command
 from tests.tiling.rasters import texture, write_below
