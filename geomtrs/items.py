@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -29,6 +30,7 @@ _RASTERS = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-
 _ADDRESSES = frozenset({"http", "https", "ftp", "s3", "gs", "az", "oss"})
 _COLOURS = ("red", "green", "blue")
 _KINDS = {"Collection": "a STAC collection", "FeatureCollection": "a STAC item collection"}
+_OF_API = re.compile(r"/collections/[^/]+/items/[^/]+$")  # as a STAC API names its items, without a suffix
 _MOST_BYTES = 16 * 2**20  # an item has some kilobytes
 _TIMEOUT_S = 30.0
 
@@ -164,7 +166,8 @@ def _refuse_bands_beside_others(items: Sequence[_Named | None]) -> None:
 def _read(name: str, sign: Sign | None) -> Document | None:
     """The document of STAC that a file or an address holds; None where it holds none."""
     remote = name.lower().startswith(("http://", "https://"))
-    if not (urlparse(name).path if remote else name).lower().endswith((".json", ".geojson")):
+    path = urlparse(name).path if remote else name
+    if not path.lower().endswith((".json", ".geojson")) and not (remote and _OF_API.search(path)):
         return None
     content = _fetched(name, sign) if remote else _content(name)
     try:

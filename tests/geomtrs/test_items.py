@@ -180,11 +180,18 @@ def test_an_item_of_pystac_that_lies_nowhere_names_addresses_only(undated: tuple
             open_items([made])
 
 
-def test_an_item_at_an_address_is_read_and_names_what_lies_beside_it(tmp_path: Path) -> None:
-    item(tmp_path / "a" / "item.json", {"image": asset("../in/x.tif")})
+@pytest.mark.parametrize("address", ["a/item.json", "collections/x/items/S2B_33TVM"])
+def test_an_item_at_an_address_is_read_with_a_suffix_or_as_an_api_names_it(address: str, tmp_path: Path) -> None:
+    item(tmp_path / address, {"image": asset("/in/x.tif")})
     with serve(tmp_path, "503", 0.3, seed=3) as served:
-        found, days = open_items([f"{served.address}/a/item.json"])
+        found, days = open_items([f"{served.address}/{address}"])
     assert (found, days) == ([[f"{served.address}/in/x.tif"]], ("2020-05-01",))
+
+
+def test_what_lies_beside_an_item_at_an_address_is_found_there(tmp_path: Path) -> None:
+    item(tmp_path / "a" / "item.json", {"image": asset("../in/x.tif")})
+    with serve(tmp_path) as served:
+        assert open_items([f"{served.address}/a/item.json"])[0] == [[f"{served.address}/in/x.tif"]]
 
 
 @pytest.mark.parametrize("scheme", ["file://", "/vsicurl/file://", "vrt://"])
