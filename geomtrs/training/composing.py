@@ -181,7 +181,7 @@ def grow_town(bare: Scene, grown: Scene, free: NDArray[np.bool_], rng: np.random
     same = int(rng.integers(1 << 30))  # the same streets at both dates
     settle(grown, town, np.random.default_rng(same), RULE_NUMBERS["grown"])
     if rng.random() < 0.4:
-        old[:] = False
+        return np.asarray(town)
     settle(bare, old, np.random.default_rng(same), RULE_NUMBERS["grown"])
     return np.asarray(town & ~old)
 
